@@ -1,0 +1,1 @@
+"""What Airflow discovers: the provider and its connection type."""

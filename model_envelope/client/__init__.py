@@ -1,0 +1,1 @@
+"""The library: one client over the store and the artifacts."""

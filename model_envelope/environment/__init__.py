@@ -1,0 +1,1 @@
+"""The environment a model needs: captured, locked, built, packed."""

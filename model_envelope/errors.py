@@ -1,0 +1,141 @@
+"""Every error the platform raises on purpose.
+
+    EnvelopeError
+    ├── InvalidInput (ValueError)          an argument is wrong; nothing was started
+    │   ├── InvalidName                    a name, table or URL that could be hostile
+    │   ├── InvalidTag                     a tag key or value
+    │   ├── TagQueryError                  a tag query that cannot be read; says where
+    │   └── SchemaError                    data and signature do not fit
+    ├── EnvelopeNotFound (LookupError)     no envelope matches
+    ├── ModelNotPicklable (TypeError)      names the attribute that cannot be saved
+    ├── EnvironmentNotCapturable           a dependency that cannot be installed elsewhere
+    ├── EnvironmentNotBuildable            the locked environment cannot be resolved or built
+    ├── PredictionFailed                   the model's own code raised
+    ├── ArtifactError
+    │   ├── ArtifactMissing
+    │   ├── ArtifactCorrupted              bytes differ from their recorded digest
+    │   └── ArtifactExists                 another object is already there
+    ├── StoreError
+    │   ├── StoreUnavailable               the database cannot be reached
+    │   ├── SchemaOutdated                 run `model-envelope db upgrade`
+    │   ├── SchemaTooNew                   upgrade this package
+    │   ├── LeaseLost                      an upload took longer than its lease
+    │   └── SaveConflict                   one save key, two different models
+    ├── BatchPredictionFailed              a batch prediction; the output table is untouched
+    └── MissingDependency (ImportError)    an optional package; says what to install
+
+A message names the thing, the cause and the next step. This module imports
+nothing, because it also travels into the models' own environments.
+"""
+
+from __future__ import annotations
+
+
+class EnvelopeError(Exception):
+    """Root of all errors raised on purpose by this package."""
+
+
+class InvalidInput(EnvelopeError, ValueError):
+    """An argument is wrong; no work was started."""
+
+
+class InvalidName(InvalidInput):
+    """A name, table or path does not have the form it must have."""
+
+
+class InvalidTag(InvalidInput):
+    """A tag key or value is not acceptable."""
+
+
+class TagQueryError(InvalidInput):
+    """A tag query cannot be read.
+
+    Attributes:
+        query: the text as given.
+        position: 0-based column where reading failed.
+    """
+
+    def __init__(self, message: str, *, query: str, position: int) -> None:
+        self.query = query
+        self.position = position
+        super().__init__(f"{message}\n  {query}\n  {' ' * position}^")
+
+
+class SchemaError(InvalidInput):
+    """Data does not fit a signature, or no signature could be derived.
+
+    Attributes:
+        problems: one line for each difference.
+    """
+
+    def __init__(self, message: str, *, problems: tuple[str, ...] = ()) -> None:
+        self.problems = problems
+        super().__init__("\n  - ".join((message, *problems)))
+
+
+class EnvelopeNotFound(EnvelopeError, LookupError):
+    """No envelope matches."""
+
+
+class ModelNotPicklable(EnvelopeError, TypeError):
+    """The model holds something that cannot be saved."""
+
+
+class EnvironmentNotCapturable(EnvelopeError):
+    """A dependency of the model cannot be installed anywhere else."""
+
+
+class EnvironmentNotBuildable(EnvelopeError):
+    """The environment cannot be locked or installed."""
+
+
+class PredictionFailed(EnvelopeError):
+    """The model's own code raised while predicting."""
+
+
+class ArtifactError(EnvelopeError):
+    """A stored file cannot be used."""
+
+
+class ArtifactMissing(ArtifactError):
+    """A stored file is not there."""
+
+
+class ArtifactCorrupted(ArtifactError):
+    """A stored file differs from its recorded digest; it was not loaded."""
+
+
+class ArtifactExists(ArtifactError):
+    """Other content is already stored under this key."""
+
+
+class StoreError(EnvelopeError):
+    """The store refused or failed."""
+
+
+class StoreUnavailable(StoreError):
+    """The database cannot be reached."""
+
+
+class SchemaOutdated(StoreError):
+    """The database schema is older than this package."""
+
+
+class SchemaTooNew(StoreError):
+    """The database schema is newer than this package."""
+
+
+class LeaseLost(StoreError):
+    """An upload outlived its lease and was swept; save again."""
+
+
+class SaveConflict(StoreError):
+    """A save key was used before for another model."""
+
+
+class BatchPredictionFailed(EnvelopeError):
+    """A batch prediction failed; the output table is as it was."""
+
+
+class MissingDependency(EnvelopeError, ImportError):
+    """An optional package is not installed."""

@@ -1,0 +1,1 @@
+"""Typed metrics: validated, stored, compared and drawn alike everywhere."""

@@ -1,0 +1,1 @@
+"""Tags of envelopes as one boolean expression: parsed, evaluated, explained."""

@@ -1,0 +1,1 @@
+"""Airflow operators, sensors and triggers: thin callers of the library."""

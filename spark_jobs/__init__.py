@@ -1,0 +1,1 @@
+"""Programs that Spark runs, inside the model's own environment."""
