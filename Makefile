@@ -1,0 +1,30 @@
+.PHONY: setup demo test lint bench lock
+bin := .venv/bin
+# A file's tests stay in one process, so that what they start is started once.
+workers := 2
+
+setup: .venv/ready
+
+.venv/ready: requirements.lock setup.cfg .ci/setup
+	.ci/setup
+	touch $@
+
+demo: setup
+	PYTHONPATH=dags $(bin)/python -m demo
+
+test: lint
+	$(bin)/pytest -n $(workers) --dist loadfile
+
+lint: setup
+	$(bin)/ruff check
+	$(bin)/ruff format --check
+	$(bin)/mypy
+	$(bin)/lint-imports
+
+bench: setup
+	$(bin)/python -m benchmarks
+
+lock:
+	$(bin)/uv pip compile setup.cfg --extra all --group dev --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --custom-compile-command 'make lock' \
+		--quiet --output-file requirements.lock
