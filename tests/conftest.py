@@ -5,6 +5,7 @@ Services start once a session, when the first test asks for them.
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import socket
@@ -17,6 +18,20 @@ from pathlib import Path
 import pytest
 
 OURS = ("MODEL_ENVELOPE_", "AWS_", "PG")
+
+
+def airflow_home() -> None:
+    """Give Airflow a folder of its own: it reads its configuration when first imported."""
+    for name in [name for name in os.environ if name.startswith("AIRFLOW_")]:
+        del os.environ[name]
+    folder = tempfile.mkdtemp(prefix="model-envelope-airflow-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ["AIRFLOW_HOME"] = folder
+    os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+    os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = f"{folder}/dags"
+
+
+airflow_home()
 
 
 @pytest.fixture(autouse=True)
