@@ -1,0 +1,182 @@
+"""The connection between Airflow and a store of envelopes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from model_envelope import config
+from model_envelope.errors import EnvelopeError, InvalidInput
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+    from model_envelope.client.client import Client
+
+DEFAULT_CONNECTION = "model_envelope_default"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Addresses:
+    """Where a connection points. `store` may hold the password, so it is never shown."""
+
+    store: str = field(repr=False)
+    artifacts: str
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+
+class ModelEnvelopeHook(BaseHook):
+    """Opens the store that an Airflow connection of type `model_envelope` describes.
+
+    The connection's extras are `store` (a SQLAlchemy URL without password), `artifacts`
+    (a directory or `s3://bucket/prefix`) and `aws_conn_id`; its password is the
+    database's. When the default connection is not defined, the environment variables
+    `MODEL_ENVELOPE_STORE` and `MODEL_ENVELOPE_ARTIFACTS` decide, as outside Airflow.
+
+    Args:
+        conn_id: the connection to use.
+    """
+
+    conn_name_attr = "conn_id"
+    default_conn_name = DEFAULT_CONNECTION
+    conn_type = "model_envelope"
+    hook_name = "Model Envelope"
+
+    def __init__(self, conn_id: str = DEFAULT_CONNECTION) -> None:
+        super().__init__()
+        self.conn_id = conn_id
+
+    def client(self) -> Client:
+        """A client of the store, for tasks and the API server.
+
+        Raises:
+            InvalidInput: the connection is incomplete or shows a password.
+            StoreError: the store cannot be opened.
+            AirflowNotFoundException: the connection is not defined.
+        """
+        from airflow.sdk.log import mask_secret
+
+        try:
+            connection = self.get_connection(self.conn_id)
+        except AirflowNotFoundException:
+            connection = self._missing()
+        addresses = read(connection)
+        for secret in addresses.secrets:
+            mask_secret(secret)
+        return _open(addresses)
+
+    async def aclient(self) -> Client:
+        """The same for triggers: neither connection nor database block the event loop.
+
+        Raises:
+            EnvelopeError, AirflowNotFoundException: see `client`.
+        """
+        from airflow.sdk.log import amask_secret
+
+        try:
+            connection = await self.aget_connection(self.conn_id)
+        except AirflowNotFoundException:
+            connection = self._missing()
+        addresses = read(connection)
+        for secret in addresses.secrets:
+            await amask_secret(secret)
+        return await asyncio.to_thread(_open, addresses)
+
+    def get_conn(self) -> Client:
+        """The same as `client`, by the name Airflow has for it."""
+        return self.client()
+
+    def test_connection(self) -> tuple[bool, str]:
+        """What the Test button of the connection form shows."""
+        try:
+            revision = self.client().store.head()
+        except (EnvelopeError, AirflowNotFoundException) as error:
+            return False, str(error)
+        return True, f"The store answers; its last revision is {revision}."
+
+    def _missing(self) -> None:
+        """Without its default connection the hook uses the environment; others must exist."""
+        if self.conn_id != self.default_conn_name:
+            raise AirflowNotFoundException(
+                f"Connection {self.conn_id!r} is not defined. Add it with type "
+                f"{self.conn_type!r}, or use {self.default_conn_name!r}, which falls back to "
+                f"{config.STORE} and {config.ARTIFACTS}."
+            )
+        self.log.info(
+            "Connection %s is not defined: using %s and %s, or their defaults.",
+            self.conn_id,
+            config.STORE,
+            config.ARTIFACTS,
+        )
+
+
+def read(connection: Connection | None) -> Addresses:
+    """What a connection says, or the environment when there is none.
+
+    Raises:
+        InvalidInput: the connection is incomplete, or shows a password.
+    """
+    if connection is None:
+        return Addresses(store=config.store_url(), artifacts=config.artifacts_address())
+    extra = _extra(connection)
+    store, artifacts = extra.get("store"), extra.get("artifacts")
+    if not store or not artifacts:
+        raise InvalidInput(
+            f"Connection {connection.conn_id!r} lacks its "
+            f"{'artifacts address' if store else 'store URL'}. Fill in the field "
+            f"{'artifacts' if store else 'store'!r}."
+        )
+    return Addresses(
+        store=_with_password(store, connection),
+        artifacts=artifacts,
+        # Airflow masks the password itself, but not as it stands in a URL.
+        secrets=(quote(connection.password, safe=" +"),) if connection.password else (),
+    )
+
+
+def _extra(connection: Connection) -> dict[str, Any]:
+    try:
+        extra = json.loads(connection.extra or "{}")
+    except ValueError:
+        extra = None
+    if not isinstance(extra, dict):
+        raise InvalidInput(f"The extra of connection {connection.conn_id!r} is no JSON object.")
+    return extra
+
+
+def _with_password(store: str, connection: Connection) -> str:
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        url = make_url(store)
+    except (ArgumentError, ValueError) as error:
+        raise InvalidInput(
+            f"The store of connection {connection.conn_id!r} is no SQLAlchemy URL such as "
+            "postgresql+psycopg://models@db.example.com/models."
+        ) from error
+    if url.password is not None or any("password" in name.lower() for name in url.query):
+        raise InvalidInput(
+            f"The store URL of connection {connection.conn_id!r} holds a password, where "
+            "Airflow shows it. Move it to the connection's password field."
+        )
+    if not connection.password:
+        return store
+    if not url.username:
+        raise InvalidInput(
+            f"Connection {connection.conn_id!r} has a password, but its store URL names no "
+            "user: write postgresql+psycopg://user@host/database."
+        )
+    return url.set(password=connection.password).render_as_string(hide_password=False)
+
+
+def _open(addresses: Addresses) -> Client:
+    from model_envelope.client.client import Client
+
+    return Client(store=addresses.store, artifacts=addresses.artifacts)

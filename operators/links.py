@@ -1,0 +1,25 @@
+"""Links from a task to what it worked with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow.sdk import BaseOperatorLink
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator
+    from airflow.sdk.types import TaskInstanceKey
+
+
+class EnvelopeLink(BaseOperatorLink):
+    """The page of the envelope that a task found; Airflow computes it on the worker.
+
+    Relative, so that it holds wherever Airflow is served. Empty while a task has none.
+    """
+
+    name = "Envelope"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """The address of the envelope that `operator.envelope_id` names."""
+        envelope_id = getattr(operator, "envelope_id", None)
+        return f"plugin/model-envelope/m/{envelope_id}" if envelope_id else ""

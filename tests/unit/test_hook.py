@@ -1,0 +1,129 @@
+"""The Airflow connection: what it says, and what it refuses to say."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+from airflow.sdk import Connection
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from model_envelope.errors import InvalidInput
+from model_envelope.operators.hook import DEFAULT_CONNECTION, ModelEnvelopeHook, read
+
+URL = "postgresql+psycopg://models@db.example.com/models"
+
+
+def connection(password: str | None = None, **extra: object) -> Connection:
+    return Connection(
+        conn_id="models",
+        conn_type="model_envelope",
+        password=password,
+        extra=json.dumps({"store": URL, "artifacts": "/models", **extra}),
+    )
+
+
+def test_the_password_goes_into_the_url_whatever_its_characters():
+    addresses = read(connection(password="p@ss/w:rd%"))
+    assert addresses.store == URL.replace("models@", "models:p%40ss%2Fw%3Ard%25@")
+    assert addresses.artifacts == "/models"
+
+
+def test_the_password_is_in_no_repr_and_its_url_form_is_masked():
+    addresses = read(connection(password="p@ss/w:rd%"))
+    assert "p%40ss" not in repr(addresses)
+    assert addresses.secrets == ("p%40ss%2Fw%3Ard%25",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"store": URL.replace("@", ":secret@")}, "holds a password"),
+        ({"store": URL + "?password=secret"}, "holds a password"),
+        ({"store": URL + "?sslpassword=secret"}, "holds a password"),
+        ({"store": "no url"}, "no SQLAlchemy URL"),
+        ({"store": ""}, "lacks its store URL"),
+        ({"artifacts": None}, "lacks its artifacts address"),
+    ],
+)
+def test_a_connection_that_is_wrong_says_how(changes: dict[str, object], message: str):
+    with pytest.raises(InvalidInput, match=message) as caught:
+        read(connection(**changes))
+    assert "'models'" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_password_without_a_user_is_refused_rather_than_dropped():
+    with pytest.raises(InvalidInput, match="names no user"):
+        read(connection(password="secret", store="postgresql+psycopg://db/models"))
+
+
+def test_an_extra_that_is_no_json_object_is_refused():
+    with pytest.raises(InvalidInput, match="no JSON object"):
+        read(Connection(conn_id="models", conn_type="model_envelope", extra="[1]"))
+
+
+def test_the_client_opens_what_the_connection_says(
+    monkeypatch: pytest.MonkeyPatch, sqlite_store_url: str, tmp_path: Path
+):
+    describe(monkeypatch, "models", sqlite_store_url, tmp_path / "artifacts")
+    assert ModelEnvelopeHook("models").client().store.head() == 0
+
+
+async def opened(conn_id: str) -> int:
+    client = await ModelEnvelopeHook(conn_id).aclient()
+    return client.store.head()
+
+
+def test_triggers_open_it_without_blocking(
+    monkeypatch: pytest.MonkeyPatch, sqlite_store_url: str, tmp_path: Path
+):
+    import asyncio
+
+    describe(monkeypatch, "models", sqlite_store_url, tmp_path / "artifacts")
+    assert asyncio.run(opened("models")) == 0
+
+
+def test_without_the_default_connection_the_environment_decides(
+    monkeypatch: pytest.MonkeyPatch, sqlite_store_url: str, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setenv("MODEL_ENVELOPE_STORE", sqlite_store_url)
+    with caplog.at_level(logging.INFO):
+        assert ModelEnvelopeHook().client().store.head() == 0
+    assert f"{DEFAULT_CONNECTION} is not defined" in caplog.text
+
+
+def test_another_connection_must_exist():
+    with pytest.raises(AirflowNotFoundException, match="'elsewhere' is not defined"):
+        ModelEnvelopeHook("elsewhere").client()
+
+
+def test_the_test_button_tells_what_it_found(
+    monkeypatch: pytest.MonkeyPatch, sqlite_store_url: str, tmp_path: Path
+):
+    describe(monkeypatch, "models", sqlite_store_url, tmp_path)
+    assert ModelEnvelopeHook("models").test_connection() == (
+        True,
+        "The store answers; its last revision is 0.",
+    )
+
+
+def test_the_test_button_tells_what_is_wrong(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    describe(monkeypatch, "models", "sqlite:////nowhere/store.sqlite", tmp_path)
+    works, message = ModelEnvelopeHook("models").test_connection()
+    assert not works
+    assert "/nowhere" in message
+
+
+def describe(monkeypatch: pytest.MonkeyPatch, conn_id: str, store: str, artifacts: Path) -> None:
+    monkeypatch.setenv(
+        f"AIRFLOW_CONN_{conn_id.upper()}",
+        json.dumps(
+            {
+                "conn_type": "model_envelope",
+                "extra": {"store": store, "artifacts": str(artifacts)},
+            }
+        ),
+    )
