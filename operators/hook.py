@@ -63,10 +63,9 @@ class ModelEnvelopeHook(BaseHook):
         from airflow.sdk.log import mask_secret
 
         try:
-            connection = self.get_connection(self.conn_id)
+            addresses = read(self.get_connection(self.conn_id))
         except AirflowNotFoundException:
-            connection = self._missing()
-        addresses = read(connection)
+            addresses = self._fall_back()
         for secret in addresses.secrets:
             mask_secret(secret)
         return _open(addresses)
@@ -80,10 +79,9 @@ class ModelEnvelopeHook(BaseHook):
         from airflow.sdk.log import amask_secret
 
         try:
-            connection = await self.aget_connection(self.conn_id)
+            addresses = read(await self.aget_connection(self.conn_id))
         except AirflowNotFoundException:
-            connection = self._missing()
-        addresses = read(connection)
+            addresses = self._fall_back()
         for secret in addresses.secrets:
             await amask_secret(secret)
         return await asyncio.to_thread(_open, addresses)
@@ -100,8 +98,8 @@ class ModelEnvelopeHook(BaseHook):
             return False, str(error)
         return True, f"The store answers; its last revision is {revision}."
 
-    def _missing(self) -> None:
-        """Without its default connection the hook uses the environment; others must exist."""
+    def _fall_back(self) -> Addresses:
+        """The environment's addresses for want of the default connection; others must exist."""
         if self.conn_id != self.default_conn_name:
             raise AirflowNotFoundException(
                 f"Connection {self.conn_id!r} is not defined. Add it with type "
@@ -114,16 +112,15 @@ class ModelEnvelopeHook(BaseHook):
             config.STORE,
             config.ARTIFACTS,
         )
+        return Addresses(store=config.store_url(), artifacts=config.artifacts_address())
 
 
-def read(connection: Connection | None) -> Addresses:
-    """What a connection says, or the environment when there is none.
+def read(connection: Connection) -> Addresses:
+    """What a connection says.
 
     Raises:
         InvalidInput: the connection is incomplete, or shows a password.
     """
-    if connection is None:
-        return Addresses(store=config.store_url(), artifacts=config.artifacts_address())
     extra = _extra(connection)
     store, artifacts = extra.get("store"), extra.get("artifacts")
     if not store or not artifacts:

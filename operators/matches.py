@@ -11,6 +11,7 @@ from model_envelope.errors import InvalidInput
 
 if TYPE_CHECKING:
     from model_envelope.client.client import Client
+    from model_envelope.store.changes import Change
     from model_envelope.tag_query import TagQuery
 
 Since = int | datetime | None
@@ -72,3 +73,28 @@ def read_since(value: int | str | datetime | None) -> Since:
     if isinstance(value, datetime) and value.tzinfo is None:
         raise InvalidInput(f"since={value.isoformat()!r} lacks a time zone: add one, e.g. +00:00.")
     return value
+
+
+def find_match(client: Client, query: TagQuery) -> Match | None:
+    """The latest match of a query, and since when it is what it is; None without any.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    record = client.store.latest(query)
+    if record is None:
+        return None
+    last = [c for c in client.store.history(record.id) if _concerns(c, query)][-1]
+    return Match(envelope_id=record.id, revision=last.revision, at=last.at, tags=record.tags)
+
+
+def _concerns(change: Change, query: TagQuery) -> bool:
+    match change.kind:
+        case "saved" | "archived" | "unarchived" | "deleted" | "undeleted":
+            return True
+        case "tags":
+            return not query.keys.isdisjoint(change.data["set"])
+        case "metrics":
+            return bool(query.metrics)
+        case _:
+            return False

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
+from airflow.sdk.exceptions import TaskDeferred
 
 from model_envelope.operators.hook import DEFAULT_CONNECTION, ModelEnvelopeHook
 from model_envelope.operators.links import EnvelopeLink
@@ -36,7 +37,7 @@ class TagQuerySensor(BaseSensorOperator):
         **kwargs: of `BaseSensorOperator`, such as `timeout` and `soft_fail`.
     """
 
-    template_fields: ClassVar[Sequence[str]] = ("tag_query", "since", "conn_id")
+    template_fields: Sequence[str] = ("tag_query", "since", "conn_id")
     operator_extra_links = (EnvelopeLink(),)
     ui_color = "#e3e8f7"
 
@@ -64,15 +65,14 @@ class TagQuerySensor(BaseSensorOperator):
         if found:
             return str(found.xcom_value)
         since = read_since(self.since)
-        self.defer(
-            trigger=TagQueryTrigger(
-                tag_query=self.tag_query,
-                conn_id=self.conn_id,
-                poll_interval=self.poke_interval,
-                since=since.isoformat() if isinstance(since, datetime) else since,
-            ),
-            method_name="resume",
-            timeout=timedelta(seconds=self.timeout),
+        trigger = TagQueryTrigger(
+            tag_query=self.tag_query,
+            conn_id=self.conn_id,
+            poll_interval=self.poke_interval,
+            since=since.isoformat() if isinstance(since, datetime) else since,
+        )
+        raise TaskDeferred(
+            trigger=trigger, method_name="resume", timeout=timedelta(seconds=self.timeout)
         )
 
     def poke(self, context: Context) -> PokeReturnValue:

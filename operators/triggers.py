@@ -52,7 +52,7 @@ class TagQueryTrigger(BaseEventTrigger):
         poll_interval: float = 10.0,
         since: int | str | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.tag_query = tag_query
         self.conn_id = conn_id
         self.poll_interval = poll_interval
@@ -101,6 +101,8 @@ class TagQueryTrigger(BaseEventTrigger):
             if match is None or match.key == announced or not match.is_since(since):
                 continue
             yield TriggerEvent(match.payload)
+            if self.asset_state_store is None:
+                return
             announced = match.key
             tick.when_persisted.append(memory.keeping(match))
 

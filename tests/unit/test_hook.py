@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from pathlib import Path
@@ -16,23 +17,23 @@ from model_envelope.operators.hook import DEFAULT_CONNECTION, ModelEnvelopeHook,
 URL = "postgresql+psycopg://models@db.example.com/models"
 
 
-def connection(password: str | None = None, **extra: object) -> Connection:
+def connection(word: str | None = None, **extra: str | None) -> Connection:
     return Connection(
         conn_id="models",
         conn_type="model_envelope",
-        password=password,
+        password=word,
         extra=json.dumps({"store": URL, "artifacts": "/models", **extra}),
     )
 
 
-def test_the_password_goes_into_the_url_whatever_its_characters():
-    addresses = read(connection(password="p@ss/w:rd%"))
+def test_the_password_goes_into_the_url_whatever_its_characters() -> None:
+    addresses = read(connection(word="p@ss/w:rd%"))
     assert addresses.store == URL.replace("models@", "models:p%40ss%2Fw%3Ard%25@")
     assert addresses.artifacts == "/models"
 
 
-def test_the_password_is_in_no_repr_and_its_url_form_is_masked():
-    addresses = read(connection(password="p@ss/w:rd%"))
+def test_the_password_is_in_no_repr_and_its_url_form_is_masked() -> None:
+    addresses = read(connection(word="p@ss/w:rd%"))
     assert "p%40ss" not in repr(addresses)
     assert addresses.secrets == ("p%40ss%2Fw%3Ard%25",)
 
@@ -48,26 +49,26 @@ def test_the_password_is_in_no_repr_and_its_url_form_is_masked():
         ({"artifacts": None}, "lacks its artifacts address"),
     ],
 )
-def test_a_connection_that_is_wrong_says_how(changes: dict[str, object], message: str):
+def test_a_connection_that_is_wrong_says_how(changes: dict[str, str | None], message: str) -> None:
     with pytest.raises(InvalidInput, match=message) as caught:
         read(connection(**changes))
     assert "'models'" in str(caught.value)
     assert "secret" not in str(caught.value)
 
 
-def test_a_password_without_a_user_is_refused_rather_than_dropped():
+def test_a_password_without_a_user_is_refused_rather_than_dropped() -> None:
     with pytest.raises(InvalidInput, match="names no user"):
-        read(connection(password="secret", store="postgresql+psycopg://db/models"))
+        read(connection(word="secret", store="postgresql+psycopg://db/models"))
 
 
-def test_an_extra_that_is_no_json_object_is_refused():
+def test_an_extra_that_is_no_json_object_is_refused() -> None:
     with pytest.raises(InvalidInput, match="no JSON object"):
         read(Connection(conn_id="models", conn_type="model_envelope", extra="[1]"))
 
 
 def test_the_client_opens_what_the_connection_says(
     monkeypatch: pytest.MonkeyPatch, sqlite_store_url: str, tmp_path: Path
-):
+) -> None:
     describe(monkeypatch, "models", sqlite_store_url, tmp_path / "artifacts")
     assert ModelEnvelopeHook("models").client().store.head() == 0
 
@@ -79,30 +80,28 @@ async def opened(conn_id: str) -> int:
 
 def test_triggers_open_it_without_blocking(
     monkeypatch: pytest.MonkeyPatch, sqlite_store_url: str, tmp_path: Path
-):
-    import asyncio
-
+) -> None:
     describe(monkeypatch, "models", sqlite_store_url, tmp_path / "artifacts")
     assert asyncio.run(opened("models")) == 0
 
 
 def test_without_the_default_connection_the_environment_decides(
     monkeypatch: pytest.MonkeyPatch, sqlite_store_url: str, caplog: pytest.LogCaptureFixture
-):
+) -> None:
     monkeypatch.setenv("MODEL_ENVELOPE_STORE", sqlite_store_url)
     with caplog.at_level(logging.INFO):
         assert ModelEnvelopeHook().client().store.head() == 0
     assert f"{DEFAULT_CONNECTION} is not defined" in caplog.text
 
 
-def test_another_connection_must_exist():
+def test_another_connection_must_exist() -> None:
     with pytest.raises(AirflowNotFoundException, match="'elsewhere' is not defined"):
         ModelEnvelopeHook("elsewhere").client()
 
 
 def test_the_test_button_tells_what_it_found(
     monkeypatch: pytest.MonkeyPatch, sqlite_store_url: str, tmp_path: Path
-):
+) -> None:
     describe(monkeypatch, "models", sqlite_store_url, tmp_path)
     assert ModelEnvelopeHook("models").test_connection() == (
         True,
@@ -110,7 +109,9 @@ def test_the_test_button_tells_what_it_found(
     )
 
 
-def test_the_test_button_tells_what_is_wrong(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_the_test_button_tells_what_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     describe(monkeypatch, "models", "sqlite:////nowhere/store.sqlite", tmp_path)
     works, message = ModelEnvelopeHook("models").test_connection()
     assert not works

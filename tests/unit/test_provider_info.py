@@ -20,23 +20,23 @@ def manager() -> ProvidersManager:
     return ProvidersManager()
 
 
-def test_the_entry_point_names_the_function():
+def test_the_entry_point_names_the_function() -> None:
     found = [
         e for e in entry_points(group="apache_airflow_provider") if "model_envelope" in e.value
     ]
     assert [entry.load() for entry in found] == [get_provider_info]
 
 
-def test_it_follows_airflows_schema():
+def test_it_follows_airflows_schema() -> None:
     schema = json.loads((files("airflow") / "provider_info.schema.json").read_text())
     jsonschema.validate(get_provider_info(), schema)
 
 
-def test_airflow_lists_the_provider(manager: ProvidersManager):
+def test_airflow_lists_the_provider(manager: ProvidersManager) -> None:
     assert manager.providers["model-envelope"].data["name"] == "Model Envelope"
 
 
-def test_every_module_and_class_it_names_exists():
+def test_every_module_and_class_it_names_exists() -> None:
     info = get_provider_info()
     modules = [
         module
@@ -52,7 +52,7 @@ def test_every_module_and_class_it_names_exists():
         assert hasattr(importlib.import_module(module), name)
 
 
-def test_airflow_finds_the_hook_of_the_connection_type():
+def test_airflow_finds_the_hook_of_the_connection_type() -> None:
     hook = ProvidersManagerTaskRuntime().hooks["model_envelope"]
     assert hook is not None
     assert hook.hook_class_name == "model_envelope.operators.hook.ModelEnvelopeHook"
@@ -61,7 +61,9 @@ def test_airflow_finds_the_hook_of_the_connection_type():
     assert hook.connection_testable
 
 
-def test_the_form_shows_our_fields_and_the_password_and_nothing_else(manager: ProvidersManager):
+def test_the_form_shows_our_fields_and_the_password_and_nothing_else(
+    manager: ProvidersManager,
+) -> None:
     behaviour = manager.field_behaviours["model_envelope"]
     shown = {"host", "port", "schema", "login", "password", "extra"} - {*behaviour["hidden_fields"]}
     assert shown == {"password"}
@@ -75,5 +77,5 @@ def test_the_form_shows_our_fields_and_the_password_and_nothing_else(manager: Pr
     assert behaviour["placeholders"].keys() == {f"extra__model_envelope__{f}" for f in fields}
 
 
-def test_the_extra_link_is_registered(manager: ProvidersManager):
+def test_the_extra_link_is_registered(manager: ProvidersManager) -> None:
     assert "model_envelope.operators.links.EnvelopeLink" in manager.extra_links_class_names
