@@ -1,4 +1,4 @@
-.PHONY: setup demo test lint bench lock
+.PHONY: setup demo test lint pytest bench lock
 bin := .venv/bin
 # A file's tests stay in one process, so that what they start is started once.
 workers := 2
@@ -7,12 +7,16 @@ setup: .venv/ready
 
 .venv/ready: requirements.lock setup.cfg .ci/setup
 	.ci/setup
-	touch $@
 
 demo: setup
 	PYTHONPATH=dags $(bin)/python -m demo
 
-test: lint
+# Failing checks do not hide failing tests.
+MAKEFLAGS += --keep-going
+
+test: lint pytest
+
+pytest: setup
 	$(bin)/pytest -n $(workers) --dist loadfile
 
 lint: setup

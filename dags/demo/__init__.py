@@ -1,0 +1,1 @@
+"""One command that trains, predicts by Airflow and Spark, and shows that the result is right."""
