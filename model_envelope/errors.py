@@ -24,11 +24,13 @@
     ├── BatchPredictionFailed              a batch prediction; the output table is untouched
     └── MissingDependency (ImportError)    an optional package; says what to install
 
-A message names the thing, the cause and the next step. This module imports
-nothing, because it also travels into the models' own environments.
+A message names the thing, the cause and the next step. This module imports nothing
+beyond the standard library, because it also travels into the models' own environments.
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 
 class EnvelopeError(Exception):
@@ -51,14 +53,21 @@ class TagQueryError(InvalidInput):
     """A tag query cannot be read.
 
     Attributes:
+        message: what is wrong and what to write instead.
         query: the text as given.
         position: 0-based column where reading failed.
     """
 
     def __init__(self, message: str, *, query: str, position: int) -> None:
+        self.message = message
         self.query = query
         self.position = position
-        super().__init__(f"{message}\n  {query}\n  {' ' * position}^")
+        start = max(0, position - 60)
+        excerpt = "".join(c if c.isprintable() else " " for c in query[start : start + 100])
+        super().__init__(f"{message}\n  {excerpt}\n  {' ' * (position - start)}^")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return partial(type(self), query=self.query, position=self.position), (self.message,)
 
 
 class SchemaError(InvalidInput):
