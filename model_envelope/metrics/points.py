@@ -1,0 +1,185 @@
+"""What the store keeps of a metric: one point for each number, one for each structure."""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from numbers import Real
+from typing import Any
+
+from model_envelope.errors import InvalidInput
+from model_envelope.metrics.metric_type import MetricType
+from model_envelope.metrics.registry import UnknownMetric, read
+from model_envelope.metrics.scalar import NOT_FINITE, Scalar, not_finite
+from model_envelope.metrics.vector import Vector
+from model_envelope.names import check_metric_name
+
+PROJECTION = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-/@]{0,54}")
+MAX_PROJECTIONS = 50
+MAX_BODY = 1_000_000
+"""Characters of JSON of one structured metric."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MetricPoint:
+    """One logged value.
+
+    A number stands in `value`. NaN and infinities, which not every database column
+    holds, have no `value` and a `body` of `NaN`, `Infinity` or `-Infinity`. A structured
+    metric has no `value` and its JSON as `body`.
+    """
+
+    name: str
+    step: int = 0
+    at: datetime
+    type: str = "scalar"
+    value: float | None = None
+    body: str | None = None
+
+
+def to_points(
+    name: str, value: object, *, step: int = 0, at: datetime | None = None
+) -> list[MetricPoint]:
+    """Points of one metric.
+
+    Args:
+        name: see `names.check_metric_name`.
+        value: a number (booleans count as 0 and 1), a list or 1-dimensional array of
+            numbers (taken as a `Vector`), or a `MetricType`. A structured metric gives a
+            point of its own and one scalar point for each of its `scalars()`, named
+            `<name>.<scalar>`.
+        step: orders values of one name: an epoch, a batch number.
+        at: when it was measured, with a time zone; now unless given.
+
+    Raises:
+        InvalidInput: one of them is something else.
+    """
+    check_metric_name(name)
+    step, at = _step(step), _moment(at)
+    metric = _as_metric(name, value)
+    if isinstance(metric, Scalar):
+        return [_scalar_point(name, metric.value, step, at)]
+    projected = _projections(name, metric)
+    body = MetricPoint(name=name, step=step, at=at, type=metric.type, body=_body(name, metric))
+    return [body, *(_scalar_point(n, v, step, at) for n, v in projected.items())]
+
+
+def points_of(
+    values: Mapping[str, object], *, step: int = 0, at: datetime | None = None
+) -> list[MetricPoint]:
+    """Points of several metrics logged together; see `to_points`.
+
+    Raises:
+        InvalidInput: also if a name is that of another one's projection.
+    """
+    at = _moment(at)
+    found: dict[str, MetricPoint] = {}
+    for name, value in values.items():
+        for point in to_points(name, value, step=step, at=at):
+            if point.name in found:
+                raise InvalidInput(
+                    f"{point.name!r} is logged twice: as such, and as a scalar of a structured "
+                    "metric. Give one of them another name."
+                )
+            found[point.name] = point
+    return list(found.values())
+
+
+def from_point(point: MetricPoint) -> MetricType:
+    """The metric again: a `Scalar` for numbers, an `UnknownMetric` where no class reads it."""
+    if point.type == Scalar.type:
+        return Scalar(scalar_value(point.value, point.body))
+    return read(point.type, point.body or "")
+
+
+def scalar_value(value: float | None, body: str | None) -> float:
+    """The number of a scalar point; see `MetricPoint`."""
+    return NOT_FINITE[body or "NaN"] if value is None else value
+
+
+def _scalar_point(name: str, value: float, step: int, at: datetime) -> MetricPoint:
+    if math.isfinite(value):
+        return MetricPoint(name=name, step=step, at=at, value=value)
+    return MetricPoint(name=name, step=step, at=at, body=not_finite(value))
+
+
+def _as_metric(name: str, value: Any) -> MetricType:
+    if isinstance(value, MetricType) and not isinstance(value, UnknownMetric):
+        return value
+    shape = getattr(value, "shape", (0,) if isinstance(value, list | tuple | range) else None)
+    if shape == () or isinstance(value, Real | Decimal):
+        return Scalar(value)
+    if shape is not None and len(shape) == 1:
+        return Vector(value)
+    raise InvalidInput(
+        f"Metric {name!r} must be a number, a list of numbers or a metric type, not "
+        f"{type(value).__name__}. {_instead_of(value)}"
+    )
+
+
+def _instead_of(value: object) -> str:
+    if isinstance(value, UnknownMetric):
+        return "Install the package that has its type, and read it again."
+    if isinstance(value, Mapping):
+        return "Log its items one by one, or use metrics.FeatureImportance.from_mapping."
+    if hasattr(value, "columns"):
+        return "Use metrics.Table.from_frame."
+    if hasattr(value, "shape"):
+        return "Use metrics.ConfusionMatrix or metrics.Table."
+    return "Text and settings belong in tags or hyperparameters."
+
+
+def _projections(name: str, metric: MetricType) -> dict[str, float]:
+    scalars = metric.scalars()
+    if len(scalars) > MAX_PROJECTIONS:
+        raise InvalidInput(
+            f"Metric {name!r}: a {metric.type} has {len(scalars)} scalars; at most "
+            f"{MAX_PROJECTIONS} are stored."
+        )
+    for key in scalars:
+        if not PROJECTION.fullmatch(key):
+            raise InvalidInput(
+                f"Metric {name!r}: a {metric.type} has a scalar named {key!r}: use letters, "
+                "digits and _ . - / @, at most 55 characters."
+            )
+    return {f"{name}.{key}": Scalar(value).value for key, value in scalars.items()}
+
+
+def _body(name: str, metric: MetricType) -> str:
+    body = metric.to_json()
+    if len(body) > MAX_BODY:
+        raise InvalidInput(
+            f"Metric {name!r}: {len(body):,} characters of JSON are too many: at most "
+            f"{MAX_BODY:,} are stored. Log a summary of it."
+        )
+    type(metric).from_json(body)
+    return body
+
+
+def _step(step: int) -> int:
+    try:
+        whole = operator.index(step)
+    except TypeError:
+        whole = None
+    if whole is None or isinstance(step, bool) or not -(2**63) <= whole < 2**63:
+        raise InvalidInput(f"step must be a whole number of 64 bits, not {step!r:.60}.")
+    return whole
+
+
+def _moment(at: datetime | None) -> datetime:
+    if at is None:
+        return datetime.now(UTC)
+    if not isinstance(at, datetime) or at.utcoffset() is None:
+        raise InvalidInput(
+            f"at must be a datetime with a time zone, not {at!r:.60}. "
+            "Write at.replace(tzinfo=datetime.UTC) if UTC is meant."
+        )
+    utc = at.astimezone(UTC)
+    return datetime(  # not a subclass (pandas, pendulum), which databases bind differently
+        *utc.timetuple()[:6], utc.microsecond, tzinfo=UTC
+    )

@@ -1,0 +1,170 @@
+"""Scalar metrics of many models over time: lines, or medians with quartile bands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from model_envelope.errors import InvalidInput
+from model_envelope.metrics import vega
+from model_envelope.metrics.charts import Chart
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NO_TAG = "(no tag)"
+MAX_POINTS = 20_000
+"""What a browser draws in about a second."""
+
+MAX_LINES = 40
+MAX_SERIES = 100
+MAX_BANDS = 4
+BUCKETS = 200
+
+X = Literal["saved_at", "step", "at"]
+Mode = Literal["auto", "lines", "band"]
+
+
+def plot_points(
+    points: pd.DataFrame, *, x: X = "saved_at", split: str | None = None, mode: Mode = "auto"
+) -> Chart:
+    """Draw what `frame` gives.
+
+    Args:
+        points: scalar metrics; other types and values that are not finite are left out,
+            and counted in the note.
+        x: `saved_at` has one point for each model, its last value; `step` and `at` have
+            a line for each model.
+        split: a tag column: one series for each of its values, and `(no tag)`.
+        mode: `lines` draws each value, `band` the median of each series and, for up to
+            four series, the range from the first to the third quartile. `auto` takes
+            lines unless there are more than 20,000 points or 40 lines.
+
+    Raises:
+        InvalidInput: nothing is left to draw, a column is missing, or it is too much.
+    """
+    series, left_out = _series(points, split)
+    if x == "saved_at":
+        series = series.sort_values(["step", "at"]).drop_duplicates(
+            ["envelope_id", "name"], keep="last"
+        )
+    models = series["envelope_id"].nunique()
+    n_series = series["series"].nunique()
+    too_much = len(series) > MAX_POINTS or (x != "saved_at" and models * n_series > MAX_LINES)
+    if mode == "lines" and len(series) > MAX_POINTS:
+        raise InvalidInput(
+            f"{len(series):,} points are too many to draw one by one: at most {MAX_POINTS:,}. "
+            "Use mode='band', or narrow the query."
+        )
+    if n_series > MAX_SERIES:
+        raise InvalidInput(
+            f"Splitting by {split!r} gives {n_series} series; at most {MAX_SERIES} are drawn. "
+            "Choose a tag with fewer values."
+        )
+    band = mode == "band" or (mode == "auto" and too_much)
+    note = [f"{models} model{'s' * (models != 1)}", f"{n_series} series"]
+    if band:
+        note.append("median and p25-p75" if n_series <= MAX_BANDS else "medians")
+    if left_out:
+        note.append(f"{left_out} of {len(points)} points left out: not finite or no numbers")
+    return Chart(
+        spec=_band_spec(x, n_series) if band else _line_spec(x, n_series),
+        rows=_band_rows(series, x) if band else _line_rows(series, x),
+        title=", ".join(sorted(series["name"].unique())),
+        note=" · ".join(note),
+    )
+
+
+def _series(points: pd.DataFrame, split: str | None) -> tuple[pd.DataFrame, int]:
+    """Finite scalars with their `series`, and how many points are none."""
+    import numpy as np
+
+    missing = {"envelope_id", "saved_at", "name", "step", "at", "value"} - set(points.columns)
+    if missing:
+        raise InvalidInput(f"The points lack {', '.join(sorted(missing))}: use metrics.frame().")
+    if split is not None and split not in points.columns:
+        raise InvalidInput(f"The points lack {split!r}: use metrics.frame(..., tags=({split!r},)).")
+    chosen = points[np.isfinite(points["value"].astype("float64"))].copy()
+    if chosen.empty:
+        raise InvalidInput("There are no points to draw: the query matches no finite scalar.")
+    label = None if split is None else chosen[split].astype(object).fillna(NO_TAG).astype(str)
+    if label is None:
+        chosen["series"] = chosen["name"]
+    elif chosen["name"].nunique() == 1:
+        chosen["series"] = label
+    else:
+        chosen["series"] = chosen["name"] + " · " + label
+    return chosen, len(points) - len(chosen)
+
+
+def _line_rows(series: pd.DataFrame, x: X) -> list[dict[str, Any]]:
+    drawn = series.sort_values(x).rename(columns={"envelope_id": "model"})
+    return _records(drawn[[x, "value", "series", "model"]], x)
+
+
+def _band_rows(series: pd.DataFrame, x: X) -> list[dict[str, Any]]:
+    values = series.assign(**{x: _bucketed(series[x])}).groupby(["series", x])["value"]
+    drawn = values.agg(["median", "count"])
+    drawn["p25"], drawn["p75"] = values.quantile(0.25), values.quantile(0.75)
+    return _records(drawn.reset_index(), x)
+
+
+def _records(drawn: pd.DataFrame, x: X) -> list[dict[str, Any]]:
+    if x != "step":
+        drawn = drawn.assign(**{x: drawn[x].dt.strftime("%Y-%m-%dT%H:%M:%S.%fZ")})
+    return cast("list[dict[str, Any]]", drawn.to_dict("records"))
+
+
+def _bucketed(values: pd.Series[Any]) -> pd.Series[Any]:
+    """The values, or the starts of 200 equal ranges where there are more different ones."""
+    if values.nunique() <= BUCKETS:
+        return values
+    start, width = values.min(), (values.max() - values.min()) / BUCKETS
+    bucket = ((values - start) // width).clip(upper=BUCKETS - 1)
+    return cast("pd.Series[Any]", start + bucket * width)
+
+
+def _line_spec(x: X, n_series: int) -> vega.Spec:
+    of_model = {} if x == "saved_at" else {"detail": vega.nominal("model")}
+    return vega.chart(
+        "Metric values of each model",
+        mark={"type": "line", "point": True, "tooltip": {"content": "data"}},
+        x=_x_channel(x),
+        y=vega.quantitative("value", title=None, scale={"zero": False}),
+        **_series_channels(n_series),
+        **of_model,
+    )
+
+
+def _band_spec(x: X, n_series: int) -> vega.Spec:
+    shared = {"x": _x_channel(x), **_series_channels(n_series)}
+    band = {
+        "mark": {"type": "area", "opacity": 0.12},
+        "encoding": {
+            "x": shared["x"],
+            "y": vega.quantitative("p25", title=None, scale={"zero": False}),
+            "y2": {"field": "p75"},
+            "color": shared["color"],
+        },
+    }
+    median = {
+        "mark": {"type": "line", "point": True, "tooltip": {"content": "data"}},
+        "encoding": {"y": vega.quantitative("median", title=None, scale={"zero": False}), **shared},
+    }
+    return {
+        "description": "Median metric value of each series",
+        "data": {"name": "data"},
+        "layer": [band, median] if n_series <= MAX_BANDS else [median],
+    }
+
+
+def _x_channel(x: X) -> vega.Spec:
+    if x == "step":
+        return vega.quantitative("step", title="Step")
+    return {"field": x, "type": "temporal", "title": "Saved" if x == "saved_at" else "Measured"}
+
+
+def _series_channels(n_series: int) -> dict[str, vega.Spec]:
+    series = vega.nominal("series", title=None)
+    if n_series == 1:
+        series["legend"] = None
+    return {"color": series, "strokeDash": series}
