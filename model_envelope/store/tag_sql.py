@@ -1,0 +1,253 @@
+"""Tag queries as SQL, with the same meaning as `TagQuery.evaluate`.
+
+Two ways to find envelopes. A scan walks all of them and checks each. But most queries have
+a *cover*: a few tag values of which every match must have one, such as the rarest tag of a
+conjunction. Then only the envelopes with these values are walked, newest first, along the
+primary key of `tag`, and what the query still asks is checked by one index look-up each.
+The time for the newest match then depends neither on the size of the store nor on how
+common the other tags are.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import Any, TypeAlias
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    false,
+    literal_column,
+    not_,
+    or_,
+    select,
+    true,
+    union,
+)
+
+from model_envelope.store.tables import envelope, metric_latest, tag, tag_count
+from model_envelope.tag_query import TagQuery
+from model_envelope.tag_query.expression import (
+    And,
+    Comparison,
+    Expression,
+    HasMetric,
+    HasTag,
+    IsArchived,
+    MetricIs,
+    Not,
+    Or,
+    TagIn,
+    assume,
+    clauses,
+    leaves,
+)
+
+MAX_COVER = 32
+"""Tag values walked side by side; with more, the newest match is soon found by a scan."""
+
+TagValue: TypeAlias = tuple[str, str]
+
+_COMPARE: Mapping[Comparison, Callable[[Any, float], ColumnElement[bool]]] = {
+    "==": operator.eq,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+def matches(query: TagQuery, *, include_archived: bool = False) -> ColumnElement[bool]:
+    """A predicate over `envelope`: visible and matched.
+
+    Args:
+        query: what must hold.
+        include_archived: also archived envelopes where the query does not mention them.
+    """
+    row = _Row(envelope.c.id, envelope.c.revision, envelope.c.archived)
+    expression = query.effective(include_archived=include_archived)
+    return and_(envelope.c.deleted_at.is_(None), row.satisfies(expression))
+
+
+def latest(
+    query: TagQuery, connection: Connection, *, include_archived: bool = False
+) -> str | None:
+    """The id of the match that was committed last."""
+    found = newest(query, connection, limit=1, include_archived=include_archived)
+    return found[0] if found else None
+
+
+def newest(
+    query: TagQuery,
+    connection: Connection,
+    *,
+    limit: int,
+    beyond: int | None = None,
+    descending: bool = True,
+    include_archived: bool = False,
+) -> list[str]:
+    """The ids of matches in commit order, newest first.
+
+    Args:
+        query: what must hold.
+        connection: in a transaction.
+        limit: at most this many.
+        beyond: only envelopes that come after the one with this revision.
+        descending: newest first; else oldest first.
+        include_archived: also archived envelopes where the query does not mention them.
+    """
+    window = _Window(limit, beyond, descending)
+    expression = query.effective(include_archived=include_archived)
+    counts = _counts(expression, connection)
+    cover = _cover(expression, counts)
+    if cover is None or len(cover) > MAX_COVER:
+        scan = select(envelope.c.revision, envelope.c.id).where(
+            matches(query, include_archived=include_archived)
+        )
+        chosen = window.of(scan, envelope.c.revision)
+    elif not cover:
+        return []
+    else:
+        ordered = _rarest_first(expression, counts)
+        chosen = window.merge([_walk(ordered, value, window) for value in sorted(cover)])
+    return [row.id for row in connection.execute(chosen)]
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A stretch of the envelopes in commit order."""
+
+    limit: int
+    beyond: int | None
+    descending: bool
+
+    def of(self, rows: Select[Any], revision: ColumnElement[int]) -> Select[Any]:
+        """The stretch of some rows."""
+        if self.beyond is not None:
+            rows = rows.where(revision < self.beyond if self.descending else revision > self.beyond)
+        return rows.order_by(revision.desc() if self.descending else revision).limit(self.limit)
+
+    def merge(self, walks: Sequence[Select[Any]]) -> Select[Any]:
+        """The stretch of several walks together, each envelope once."""
+        if len(walks) == 1:
+            return walks[0]
+        merged = union(*(walk.subquery().select() for walk in walks)).subquery()
+        return self.of(merged.select(), merged.c.revision)
+
+
+def _walk(expression: Expression, value: TagValue, window: _Window) -> Select[Any]:
+    """The matches among the envelopes with one tag value, along the primary key of `tag`."""
+    walked = tag.alias("walked")
+    row = _Row(walked.c.envelope_id, walked.c.revision, fenced=True)
+    rows = select(walked.c.revision, walked.c.envelope_id.label("id")).where(
+        walked.c.key == value[0],
+        walked.c.value == value[1],
+        row.satisfies(assume(expression, *value)),
+        row.in_envelope(envelope.c.deleted_at.is_(None)),
+    )
+    return window.of(rows, walked.c.revision)
+
+
+def _counts(expression: Expression, connection: Connection) -> Mapping[TagValue, int]:
+    """How many envelopes have each tag value of an expression; empty if it does not matter."""
+    asked = [leaf for leaf in leaves(expression) if isinstance(leaf, TagIn)]
+    if len(asked) < 2:
+        return {}
+    of_any = or_(*(and_(tag_count.c.key == a.key, tag_count.c.value.in_(a.values)) for a in asked))
+    return {
+        (row.key, row.value): row.envelopes
+        for row in connection.execute(select(tag_count).where(of_any))
+    }
+
+
+def _cover(expression: Expression, counts: Mapping[TagValue, int]) -> frozenset[TagValue] | None:
+    """Tag values of which every match has at least one: the rarest such set, if there is any."""
+    match expression:
+        case TagIn(key, values):
+            return frozenset((key, value) for value in values)
+        case And(terms):
+            covers = [cover for term in terms if (cover := _cover(term, counts)) is not None]
+            return min(covers, key=lambda cover: _size(cover, counts), default=None)
+        case Or(terms):
+            parts = [_cover(term, counts) for term in terms]
+            known = [part for part in parts if part is not None]
+            return frozenset().union(*known) if len(known) == len(parts) else None
+        case _:
+            return None
+
+
+def _size(cover: Iterable[TagValue], counts: Mapping[TagValue, int]) -> int:
+    return sum(counts.get(value, 0) for value in cover)
+
+
+def _rarest_first(expression: Expression, counts: Mapping[TagValue, int]) -> Expression:
+    """The same conjunction with the terms first that exclude most."""
+
+    def size(term: Expression) -> float:
+        cover = _cover(term, counts)
+        return inf if cover is None else _size(cover, counts)
+
+    return And(tuple(sorted(clauses(expression), key=size)))
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row that stands for an envelope, and predicates over it.
+
+    `fenced` makes PostgreSQL look things up row by row, in the order of the rows: OFFSET
+    keeps it from turning EXISTS into a join, for which it would read every row with a tag.
+    """
+
+    id: ColumnElement[str]
+    revision: ColumnElement[int]
+    archived: ColumnElement[bool] | None = None
+    fenced: bool = False
+
+    def satisfies(  # noqa: PLR0911 - one for each kind of term
+        self, expression: Expression
+    ) -> ColumnElement[bool]:
+        """The expression, of the row's envelope."""
+        match expression:
+            case And(terms):
+                return and_(true(), *map(self.satisfies, terms))
+            case Or(terms):
+                return or_(false(), *map(self.satisfies, terms))
+            case Not(term):
+                return not_(self.satisfies(term))
+            case IsArchived():
+                return (
+                    self.in_envelope(envelope.c.archived)
+                    if self.archived is None
+                    else self.archived
+                )
+            case HasTag(key):
+                return self._exists(tag.c.envelope_id == self.id, tag.c.key == key)
+            case TagIn(key, (value,)):
+                return self._exists(
+                    tag.c.key == key, tag.c.value == value, tag.c.revision == self.revision
+                )
+            case TagIn(key, values):
+                return self._exists(
+                    tag.c.envelope_id == self.id, tag.c.key == key, tag.c.value.in_(values)
+                )
+            case HasMetric(name):
+                return self._exists(*self._measured(name))
+            case MetricIs(name, comparison, number):
+                compared = _COMPARE[comparison](metric_latest.c.value, number)
+                return self._exists(*self._measured(name), compared)
+
+    def in_envelope(self, condition: ColumnElement[bool]) -> ColumnElement[bool]:
+        """A condition on the row's envelope."""
+        return self._exists(envelope.c.id == self.id, condition)
+
+    def _measured(self, name: str) -> tuple[ColumnElement[bool], ...]:
+        return metric_latest.c.envelope_id == self.id, metric_latest.c.name == name
+
+    def _exists(self, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+        found: Select[Any] = select(literal_column("1")).where(*conditions)
+        return (found.offset(literal_column("0")) if self.fenced else found).exists()
