@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -9,6 +11,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     DateTime,
+    Dialect,
     Double,
     ForeignKey,
     Index,
@@ -17,6 +20,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TypeDecorator,
     UniqueConstraint,
 )
 
@@ -30,17 +34,36 @@ metadata = MetaData(
     }
 )
 
-Timestamp = DateTime(timezone=True)
+
+class Timestamp(TypeDecorator[datetime]):
+    """A moment. SQLite keeps no zone, so it is UTC there; what is read is aware in both."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """UTC, whatever zone was given."""
+        if value is not None and value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone.")
+        return value and value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Aware, in UTC."""
+        return value and (value.replace(tzinfo=UTC) if value.tzinfo is None else value)
+
+
 Id = String(20)
 Revision = BigInteger().with_variant(Integer, "sqlite")
 
 # One row. Every writing transaction increments it last thing before its inserts:
-# the row lock makes revision order equal commit order, without gaps.
+# the row lock makes revision order equal commit order, without gaps. `store_id` is the
+# store's identity, so that artifacts can say whose they are.
 clock = Table(
     "clock",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Integer, primary_key=True, autoincrement=False),
     Column("revision", Revision, nullable=False),
+    Column("store_id", Id, nullable=False),
     CheckConstraint("id = 1", name="one_row"),
 )
 
@@ -54,6 +77,7 @@ upload = Table(
     CheckConstraint("state IN ('open', 'dead')", name="state"),
 )
 
+# `deleted_at` makes it invisible at once; garbage collection removes it after `purge_at`.
 envelope = Table(
     "envelope",
     metadata,
@@ -66,6 +90,7 @@ envelope = Table(
     Column("archived", Boolean, nullable=False),
     Column("archived_at", Timestamp),
     Column("deleted_at", Timestamp),
+    Column("purge_at", Timestamp),
     Column("manifest_sha256", String(64), nullable=False),
     Column("manifest", Text, nullable=False),
     Column("environment_digest", String(64), nullable=False, index=True),
@@ -85,7 +110,8 @@ tag = Table(
     UniqueConstraint("envelope_id", "key"),
 )
 
-# How many live envelopes have each tag value: tells which tag of a query is rarest.
+# How many envelopes have each tag value, archived ones too, deleted ones not: tells which
+# tag of a query is rarest.
 tag_count = Table(
     "tag_count",
     metadata,
@@ -127,10 +153,16 @@ query_function = Table(
 metric = Table(
     "metric",
     metadata,
-    Column("envelope_revision", Revision, primary_key=True, autoincrement=False),
+    Column(
+        "envelope_revision",
+        Revision,
+        ForeignKey("envelope.revision", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
     Column("name", String(256), primary_key=True),
     Column("step", BigInteger, primary_key=True, autoincrement=False),
-    Column("envelope_id", Id, ForeignKey("envelope.id", ondelete="CASCADE"), nullable=False),
+    Column("envelope_id", Id, nullable=False),
     Column("at", Timestamp, nullable=False),
     Column("type", String(64), nullable=False),
     Column("value", Double),
@@ -138,14 +170,15 @@ metric = Table(
     Index(None, "name", "envelope_revision"),
 )
 
-# The last value of each scalar metric: what `metric.name` means in a tag query.
+# The last value of each scalar metric: what `metric.name` means in a tag query. NULL is a
+# value that is not a number, of which no comparison holds.
 metric_latest = Table(
     "metric_latest",
     metadata,
     Column("envelope_id", Id, ForeignKey("envelope.id", ondelete="CASCADE"), primary_key=True),
     Column("name", String(256), primary_key=True),
     Column("step", BigInteger, nullable=False),
-    Column("value", Double, nullable=False),
+    Column("value", Double),
     Index(None, "name", "value"),
 )
 

@@ -1,0 +1,69 @@
+"""Transactions: each is whole or not there at all, and is tried again when the line breaks."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from sqlalchemy import URL, Connection, Engine, Table
+from sqlalchemy.dialects import postgresql, sqlite
+
+from model_envelope.errors import StoreUnavailable
+from model_envelope.store.engine import named_failures, read_options
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+PAUSES = (0.1, 0.4, 1.5)
+PATIENCE = 5.0
+"""Seconds after which a broken connection is reported instead of tried again."""
+
+
+class Database:
+    """Runs functions of a connection in a transaction.
+
+    A function may run again after its connection broke, even when the commit had
+    arrived: every one that writes gives the same state when it runs twice.
+    """
+
+    def __init__(self, engine: Engine, url: URL) -> None:
+        self.url = url
+        self._writer = engine
+        self._reader = engine.execution_options(**read_options(engine))
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """The result of `work` on one consistent state."""
+        return self._run(self._reader, work)
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """The result of `work`, committed."""
+        return self._run(self._writer, work)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._writer.dispose()
+
+    def _run(self, engine: Engine, work: Callable[[Connection], T]) -> T:
+        began = time.monotonic()
+        for pause in PAUSES:
+            try:
+                return self._once(engine, work)
+            except StoreUnavailable as error:
+                if time.monotonic() - began > PATIENCE:
+                    raise
+                log.info("Trying again in %s s: %s", pause, error)
+                time.sleep(pause)
+        return self._once(engine, work)
+
+    def _once(self, engine: Engine, work: Callable[[Connection], T]) -> T:
+        with named_failures(self.url), engine.begin() as connection:
+            return work(connection)
+
+
+def insert(connection: Connection, table: Table) -> Any:
+    """An INSERT that knows ON CONFLICT: spelt alike in both dialects, typed apart."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    return dialect.insert(table)

@@ -1,0 +1,169 @@
+"""The connection to the database: how it is set up, and what its failures are called."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
+
+from model_envelope import config
+from model_envelope.errors import EnvelopeError, InvalidInput, StoreError, StoreUnavailable
+from model_envelope.optional import require
+from model_envelope.store import disk
+
+LOCK_SECONDS = 30
+"""How long a transaction waits for another before it gives up."""
+
+POSTGRES_SESSION = (
+    f"-c lock_timeout={LOCK_SECONDS}s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
+)
+POSTGRES_CONNECT = {"connect_timeout": 10, "keepalives_idle": 30, "tcp_user_timeout": 60_000}
+
+
+def parse_url(url: str) -> URL:
+    """A store's URL with driver and absolute path.
+
+    Raises:
+        InvalidInput: it is no URL, or of a database that is not supported.
+    """
+    try:
+        parsed = make_url(url)
+    except exc.ArgumentError:
+        raise InvalidInput(
+            "The store's address is no database URL. Give sqlite:////path/to/store.sqlite or "
+            f"postgresql://user:password@host/database, or set {config.STORE}."
+        ) from None
+    kind = parsed.drivername.partition("+")[0]
+    if kind in ("postgresql", "postgres"):
+        return parsed.set(drivername="postgresql+psycopg")
+    if kind != "sqlite":
+        raise InvalidInput(
+            f"A store cannot be kept in {kind!r}: use sqlite:/// or postgresql:// ({config.STORE})."
+        )
+    if not parsed.database or parsed.database == ":memory:" or "uri" in parsed.query:
+        raise InvalidInput(
+            f"A SQLite store needs a file: sqlite:////path/to/file ({config.STORE})."
+        )
+    return parsed.set(drivername="sqlite", database=str(Path(parsed.database).absolute()))
+
+
+def redacted(url: URL) -> str:
+    """The URL fit for a log."""
+    if "password" in url.query:
+        url = url.update_query_dict({"password": "***"})
+    return url.render_as_string(hide_password=True)
+
+
+def make_engine(url: URL) -> Engine:
+    """An engine whose transactions wait for each other instead of failing.
+
+    Raises:
+        MissingDependency: the driver is not installed.
+        StoreError: a SQLite file would be on a network file system.
+    """
+    engine = _sqlite(url) if url.drivername == "sqlite" else _postgres(url)
+    _forget_connections_in_forks(engine)
+    return engine
+
+
+def _postgres(url: URL) -> Engine:
+    require("psycopg", "postgres")
+    options = f"{POSTGRES_SESSION} {url.query.get('options', '')}".strip()
+    return create_engine(
+        url.difference_update_query(["options"]),
+        hide_parameters=True,
+        connect_args={**POSTGRES_CONNECT, "options": options},
+    )
+
+
+def _sqlite(url: URL) -> Engine:
+    disk.refuse_network_file_system(Path(str(url.database)))
+    seconds = float(str(url.query.get("timeout", LOCK_SECONDS)))
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": seconds})
+
+    @event.listens_for(engine, "connect")
+    def set_up(connection: sqlite3.Connection, _record: object) -> None:
+        # No transaction but the ones begun below.
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # A deferred transaction that turns into a writer fails at once when another
+        # wrote meanwhile; an immediate one waits for its turn.
+        reads = connection.get_execution_options().get("read_only")
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def read_options(engine: Engine) -> dict[str, Any]:
+    """Execution options of a transaction that reads one consistent state."""
+    if engine.dialect.name == "sqlite":
+        return {"read_only": True}
+    return {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+
+
+def _forget_connections_in_forks(engine: Engine) -> None:
+    reference = weakref.ref(engine)
+
+    def forget() -> None:
+        inherited = reference()
+        if inherited is not None:
+            inherited.dispose(close=False)
+
+    os.register_at_fork(after_in_child=forget)
+
+
+@contextmanager
+def named_failures(url: URL) -> Iterator[None]:
+    """Raise what the database says as an error of this package.
+
+    Raises:
+        StoreUnavailable: no connection, a lost one, or a lock that was never released.
+        StoreError: anything else, e.g. a full disk.
+    """
+    try:
+        yield
+    except EnvelopeError:
+        raise
+    except exc.DBAPIError as error:
+        raise _named(error, url) from error
+    except exc.TimeoutError as error:
+        raise StoreUnavailable(f"The store {redacted(url)} has no free connection.") from error
+
+
+def _named(error: exc.DBAPIError, url: URL) -> StoreError:
+    reason = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else "no answer"
+    if isinstance(error.orig, sqlite3.Error):
+        return _named_sqlite(reason, Path(str(url.database)))
+    away = isinstance(error, exc.OperationalError | exc.InterfaceError)
+    if away or error.connection_invalidated:
+        return StoreUnavailable(
+            f"The store {redacted(url)} cannot be reached: {reason}. Check that the database "
+            f"runs and that {config.STORE} is right; nothing half-done was kept."
+        )
+    return StoreError(f"The store {redacted(url)} failed: {reason}.")
+
+
+def _named_sqlite(reason: str, file: Path) -> StoreError:
+    if "locked" in reason:
+        return StoreUnavailable(
+            f"The store {file} was locked by another process all the time ({reason}). "
+            "End that process, or use PostgreSQL for many writers."
+        )
+    if "full" in reason:
+        return StoreError(f"The store {file} cannot grow: {disk.no_room(file)}")
+    if "unable to open" in reason:
+        return StoreUnavailable(
+            f"The store {file} cannot be opened: check that its folder exists and may be "
+            f"written, or set {config.STORE}."
+        )
+    return StoreError(f"The store {file} failed: {reason}.")

@@ -1,0 +1,211 @@
+"""Logged metrics and hyperparameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, select
+
+from model_envelope import names
+from model_envelope.errors import InvalidInput
+from model_envelope.store import changes, reading, tag_sql, tagging
+from model_envelope.store.database import insert
+from model_envelope.store.rows import MetricPoint
+from model_envelope.store.tables import envelope, hyperparameter, metric, metric_latest
+from model_envelope.tag_query import TagQuery
+
+Logged = tuple[str, int, Sequence[MetricPoint]]
+"""Points of an envelope, with its id and revision."""
+
+COLUMNS = ("envelope_id", "name", "step", "at", "type", "value", "body")
+
+
+def log_many(
+    connection: Connection, items: Mapping[str, Sequence[MetricPoint]], actor: str
+) -> None:
+    """Log points of several envelopes, all or none; a step that was logged is replaced.
+
+    Raises:
+        EnvelopeNotFound: one of the envelopes is not there.
+        InvalidInput: a name or a value that cannot be kept.
+    """
+    items = {envelope_id: points for envelope_id, points in items.items() if points}
+    if not items:
+        return
+    revisions = _lock(connection, items)
+    insert_points(connection, [(i, revisions[i], points) for i, points in sorted(items.items())])
+    logged = [(i, {"names": sorted({p.name for p in points})}) for i, points in items.items()]
+    moment = changes.tick(connection, len(logged))
+    changes.append_all(connection, moment, "metrics", logged, actor)
+
+
+def _lock(connection: Connection, ids: Collection[str]) -> Mapping[str, int]:
+    chosen = select(envelope.c.id, envelope.c.revision).where(reading.live, envelope.c.id.in_(ids))
+    rows = connection.execute(chosen.order_by(envelope.c.id).with_for_update(key_share=True))
+    revisions = {row.id: row.revision for row in rows}
+    for missing in set(ids) - set(revisions):
+        raise reading.not_found(missing)
+    return revisions
+
+
+def insert_points(connection: Connection, logged: Iterable[Logged]) -> None:
+    """Put points into the tables of all and of last values."""
+    rows: dict[tuple[int, str, int], dict[str, Any]] = {}
+    last: dict[tuple[str, str], dict[str, Any]] = {}
+    for envelope_id, revision, points in logged:
+        for point in points:
+            rows[revision, point.name, point.step] = _row(envelope_id, revision, point)
+            before = last.get((envelope_id, point.name))
+            if point.type == "scalar" and (before is None or before["step"] <= point.step):
+                last[envelope_id, point.name] = _last(envelope_id, point)
+    if rows:
+        _upsert_points(connection, list(rows.values()))
+    if last:
+        _upsert_last(connection, list(last.values()))
+
+
+def _row(envelope_id: str, revision: int, point: MetricPoint) -> dict[str, Any]:
+    if point.value is not None and not math.isfinite(point.value):
+        raise InvalidInput(f"Metric {point.name!r}: {point.value} goes into the point's body.")
+    return {
+        "envelope_revision": revision,
+        "name": names.check_metric_name(point.name),
+        "step": point.step,
+        "envelope_id": envelope_id,
+        "at": point.at,
+        "type": point.type,
+        "value": point.value,
+        "body": point.body,
+    }
+
+
+def _last(envelope_id: str, point: MetricPoint) -> dict[str, Any]:
+    value = float(point.body or "nan") if point.value is None else point.value
+    return {
+        "envelope_id": envelope_id,
+        "name": point.name,
+        "step": point.step,
+        "value": None if math.isnan(value) else value,
+    }
+
+
+def _upsert_points(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    statement = insert(connection, metric)
+    replaced = {name: statement.excluded[name] for name in ("at", "type", "value", "body")}
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=list(metric.primary_key), set_=replaced),
+        rows,
+    )
+
+
+def _upsert_last(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    statement = insert(connection, metric_latest)
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=list(metric_latest.primary_key),
+            set_={name: statement.excluded[name] for name in ("step", "value")},
+            where=statement.excluded.step >= metric_latest.c.step,
+        ),
+        rows,
+    )
+
+
+def metric_rows(
+    connection: Connection,
+    *,
+    query: TagQuery | None,
+    names: Collection[str] | None,
+    since: datetime | None,
+    until: datetime | None,
+    envelope_ids: Collection[str] | None,
+) -> dict[str, list[Any]]:
+    """Columns of the logged points: by envelope in the order of creation, name and step."""
+    chosen = (
+        select(*(metric.c[name] for name in COLUMNS))
+        .join(envelope, envelope.c.revision == metric.c.envelope_revision)
+        .where(reading.live if query is None else tag_sql.matches(query))
+        .order_by(metric.c.envelope_revision, metric.c.name, metric.c.step)
+    )
+    if names is not None:
+        chosen = chosen.where(metric.c.name.in_(names))
+    if envelope_ids is not None:
+        chosen = chosen.where(metric.c.envelope_id.in_(envelope_ids))
+    if since is not None:
+        chosen = chosen.where(metric.c.at >= since)
+    if until is not None:
+        chosen = chosen.where(metric.c.at < until)
+    columns = list(zip(*connection.execute(chosen).all(), strict=True)) or [()] * len(COLUMNS)
+    return {name: list(column) for name, column in zip(COLUMNS, columns, strict=True)}
+
+
+def metric_names(connection: Connection, query: TagQuery) -> tuple[str, ...]:
+    """The names of everything that matching envelopes logged."""
+    chosen = (
+        select(metric.c.name)
+        .join(envelope, envelope.c.revision == metric.c.envelope_revision)
+        .where(tag_sql.matches(query))
+    )
+    return tuple(sorted(connection.scalars(chosen.distinct())))
+
+
+def set_hyperparameters(
+    connection: Connection, envelope_id: str, values: Mapping[str, Any], actor: str
+) -> None:
+    """Record hyperparameters, or replace those of the same names.
+
+    Raises:
+        EnvelopeNotFound: there is no such envelope.
+        InvalidInput: a name, or a value that is not JSON.
+    """
+    if not values:
+        return
+    tagging.lock_envelope(connection, envelope_id)
+    insert_hyperparameters(connection, envelope_id, values)
+    moment = changes.tick(connection)
+    changes.append(connection, moment, "hyperparameters", envelope_id, actor, names=sorted(values))
+
+
+def insert_hyperparameters(
+    connection: Connection, envelope_id: str, values: Mapping[str, Any]
+) -> None:
+    """Put hyperparameters into their table."""
+    rows = [
+        {"envelope_id": envelope_id, "name": names.check_metric_name(name), "value": _json(name, v)}
+        for name, v in values.items()
+    ]
+    if not rows:
+        return
+    statement = insert(connection, hyperparameter)
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=list(hyperparameter.primary_key),
+            set_={"value": statement.excluded.value},
+        ),
+        rows,
+    )
+
+
+def _json(name: str, value: Any) -> Any:
+    """The value as JSON holds it: NaN and infinities, which it does not, by their names."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    try:
+        return msgspec.to_builtins(value, builtin_types=())
+    except TypeError as error:
+        raise InvalidInput(
+            f"Hyperparameter {name!r} is no plain value: {error}. Give numbers, texts, "
+            "booleans, None, or lists and dicts of them."
+        ) from None
+
+
+def hyperparameters(connection: Connection, ids: Collection[str]) -> dict[str, dict[str, Any]]:
+    """The hyperparameters of envelopes, by id and name."""
+    found: dict[str, dict[str, Any]] = {envelope_id: {} for envelope_id in ids}
+    chosen = select(hyperparameter).where(hyperparameter.c.envelope_id.in_(ids))
+    for row in connection.execute(chosen.order_by(hyperparameter.c.name)):
+        found[row.envelope_id][row.name] = row.value
+    return found

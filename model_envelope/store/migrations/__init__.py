@@ -1,0 +1,1 @@
+"""Alembic's scripts: how a database gets the schema of `tables.metadata`."""

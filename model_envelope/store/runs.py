@@ -1,0 +1,109 @@
+"""The ledger of batch predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from model_envelope.errors import InvalidInput
+from model_envelope.store import changes, reading
+from model_envelope.store.database import insert
+from model_envelope.store.rows import BatchRecord, BatchState
+from model_envelope.store.tables import batch_prediction, envelope
+
+MAX_RUN_KEY = 512
+
+
+def start(
+    connection: Connection, run_key: str, envelope_id: str, request: Mapping[str, Any]
+) -> BatchRecord:
+    """Begin a run, or take it up again with the envelope of its first try.
+
+    Raises:
+        InvalidInput: the run key is empty or too long.
+        EnvelopeNotFound: there is no such envelope.
+    """
+    if not run_key or len(run_key) > MAX_RUN_KEY:
+        raise InvalidInput(f"A run key has 1 to {MAX_RUN_KEY} characters, not {len(run_key)}.")
+    found = connection.execute(
+        select(batch_prediction.c.envelope_id)
+        .where(batch_prediction.c.run_key == run_key)
+        .with_for_update()
+    ).scalar()
+    pinned = found or envelope_id
+    chosen = select(envelope.c.id).where(envelope.c.id == pinned, reading.live)
+    if connection.execute(chosen).scalar() is None:
+        raise reading.not_found(pinned)
+    moment = changes.tick(connection)
+    statement = insert(connection, batch_prediction).values(
+        run_key=run_key,
+        envelope_id=pinned,
+        state="running",
+        started_at=moment.at,
+        request=dict(request),
+    )
+    again = {"state": "running", "started_at": moment.at, "finished_at": None, "error": None}
+    row = connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=[batch_prediction.c.run_key], set_={**again, "request": dict(request)}
+        ).returning(*batch_prediction.c)
+    ).one()
+    _append(connection, moment, row.envelope_id, run_key, "running")
+    return BatchRecord(**row._mapping)
+
+
+def finish(connection: Connection, run_key: str, result: Mapping[str, Any]) -> BatchRecord:
+    """Record what came of a run.
+
+    Raises:
+        InvalidInput: it was never started.
+    """
+    return _end(connection, run_key, "done", result=dict(result), error=None)
+
+
+def fail(connection: Connection, run_key: str, error: str) -> BatchRecord:
+    """Record why a run failed.
+
+    Raises:
+        InvalidInput: it was never started.
+    """
+    return _end(connection, run_key, "failed", error=error)
+
+
+def _end(connection: Connection, run_key: str, state: BatchState, **values: Any) -> BatchRecord:
+    chosen = select(batch_prediction).where(batch_prediction.c.run_key == run_key)
+    if connection.execute(chosen.with_for_update()).one_or_none() is None:
+        raise InvalidInput(f"No batch prediction {run_key!r} was started in this store.")
+    moment = changes.tick(connection)
+    row = connection.execute(
+        update(batch_prediction)
+        .where(batch_prediction.c.run_key == run_key)
+        .values(state=state, finished_at=moment.at, **values)
+        .returning(*batch_prediction.c)
+    ).one()
+    _append(connection, moment, row.envelope_id, run_key, state)
+    return BatchRecord(**row._mapping)
+
+
+def _append(
+    connection: Connection,
+    moment: changes.Tick,
+    envelope_id: str,
+    run_key: str,
+    state: BatchState,
+) -> None:
+    changes.append(connection, moment, "batch", envelope_id, actor="", run_key=run_key, state=state)
+
+
+def find(
+    connection: Connection, envelope_id: str | None, run_key: str | None, limit: int
+) -> tuple[BatchRecord, ...]:
+    """Runs, the latest first: all, or of one envelope, or the one with a key."""
+    chosen = select(batch_prediction).order_by(batch_prediction.c.started_at.desc()).limit(limit)
+    if envelope_id is not None:
+        chosen = chosen.where(batch_prediction.c.envelope_id == envelope_id)
+    if run_key is not None:
+        chosen = chosen.where(batch_prediction.c.run_key == run_key)
+    return tuple(BatchRecord(**row) for row in connection.execute(chosen).mappings())

@@ -1,0 +1,429 @@
+"""The store: one object, one transaction for each call."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import Any, Self
+
+from sqlalchemy import URL, Engine
+
+from model_envelope import names
+from model_envelope.artifacts.protocol import ArtifactStore
+from model_envelope.envelope import EnvelopeRecord, FileRef, Manifest, Reproducible
+from model_envelope.runtime.spec import FunctionSpec
+from model_envelope.store import (
+    changes,
+    collecting,
+    disk,
+    locks,
+    metrics,
+    paging,
+    reading,
+    runs,
+    saving,
+    tagging,
+)
+from model_envelope.store.database import Database
+from model_envelope.store.engine import redacted
+from model_envelope.store.rows import (
+    BatchRecord,
+    Change,
+    GarbageReport,
+    MetricPoint,
+    Page,
+    TagFacet,
+)
+from model_envelope.tag_query import TagQuery
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class Store:
+    """Envelopes, their tags, metrics and history, in one database. Made by `open_store`.
+
+    Every method is one transaction, so all of it happens or nothing, and may be called
+    from any thread. Each may raise `StoreUnavailable` when the database cannot be
+    reached; a call that did can be repeated without harm.
+    """
+
+    def __init__(self, engine: Engine, url: URL) -> None:
+        self._database = Database(engine, url)
+        self._url = url
+        self._claimed: set[str] = set()
+
+    @property
+    def address(self) -> str:
+        """Where it is, fit for a log: no credentials."""
+        return redacted(self._url)
+
+    def close(self) -> None:
+        """Close every connection; the store can still be used and opens new ones."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Store({self.address!r})"
+
+    # Saving
+
+    def begin_upload(self, envelope_id: str, lease: timedelta) -> None:
+        """Reserve an id for a save, or prolong the reservation; see `saving`."""
+        names.check_id(envelope_id)
+        self._database.write(lambda c: saving.begin_upload(c, envelope_id, lease))
+
+    def commit_envelope(
+        self,
+        *,
+        manifest: Manifest,
+        manifest_sha256: str,
+        description: str,
+        tags: Mapping[str, str],
+        save_key: str,
+        metrics: Sequence[MetricPoint] = (),
+        hyperparameters: Mapping[str, Any] = NOTHING,
+    ) -> EnvelopeRecord:
+        """End an upload and make its envelope visible.
+
+        The same save key and manifest again give the envelope that is there.
+
+        Raises:
+            LeaseLost: the upload expired and was swept, or never began.
+            SaveConflict: the save key was used for another manifest.
+        """
+        names.check_description(description)
+        tags = names.check_tags(tags)
+        return self._database.write(
+            lambda c: saving.commit_envelope(
+                c,
+                manifest=manifest,
+                manifest_sha256=manifest_sha256,
+                description=description,
+                tags=tags,
+                save_key=save_key,
+                metrics=metrics,
+                hyperparameters=hyperparameters,
+            )
+        )
+
+    def abandon_upload(self, envelope_id: str) -> None:
+        """Give up a save: garbage collection removes what it wrote."""
+        self._database.write(lambda c: saving.abandon_upload(c, envelope_id))
+
+    def find_save(self, save_key: str) -> EnvelopeRecord | None:
+        """The envelope that was saved under a key, even if it was deleted since."""
+        return self._database.read(lambda c: reading.by_save_key(c, save_key))
+
+    def add_function(
+        self, envelope_id: str, spec: FunctionSpec, files: Mapping[str, FileRef], actor: str = ""
+    ) -> None:
+        """Add a query function whose files are stored already.
+
+        Raises:
+            EnvelopeNotFound: there is no such envelope.
+            InvalidInput: it has another function of that name.
+        """
+        names.check_identifier(spec.name, "query function's name")
+        self._database.write(lambda c: saving.add_function(c, envelope_id, spec, files, actor))
+
+    def claim(self, artifacts: ArtifactStore) -> None:
+        """Mark artifacts as those of this store: what garbage collection asks for.
+
+        Raises:
+            StoreError: they are another store's.
+        """
+        if artifacts.address not in self._claimed:
+            collecting.claim(self._database, artifacts)
+            self._claimed.add(artifacts.address)
+
+    # Finding
+
+    def get(self, envelope_id: str) -> EnvelopeRecord:
+        """An envelope by its id.
+
+        Raises:
+            EnvelopeNotFound: there is none, or it was deleted.
+        """
+        return self._database.read(lambda c: reading.get(c, envelope_id))
+
+    def resolve(self, prefix: str) -> EnvelopeRecord:
+        """An envelope by the first digits of its id, at least four.
+
+        Raises:
+            InvalidName: it is no id.
+            EnvelopeNotFound: no id starts so.
+            InvalidInput: several do.
+        """
+        return self._database.read(lambda c: reading.resolve(c, prefix))
+
+    def query(
+        self,
+        query: TagQuery,
+        *,
+        order_by: str = "created",
+        descending: bool = True,
+        limit: int = 50,
+        after: str | None = None,
+        include_archived: bool = False,
+    ) -> Page:
+        """A page of matches; see `paging.query` for the order and its limits."""
+        return self._database.read(
+            lambda c: paging.query(
+                c,
+                query,
+                order_by=order_by,
+                descending=descending,
+                limit=limit,
+                after=after,
+                include_archived=include_archived,
+            )
+        )
+
+    def count(self, query: TagQuery, *, include_archived: bool = False) -> int:
+        """How many envelopes match."""
+        return self._database.read(lambda c: reading.count(c, query, include_archived))
+
+    def latest(self, query: TagQuery) -> EnvelopeRecord | None:
+        """The match that was committed last."""
+        return self._database.read(lambda c: reading.latest(c, query))
+
+    def tag_facets(
+        self, query: TagQuery, keys: Collection[str] | None = None, top: int = 10
+    ) -> tuple[TagFacet, ...]:
+        """The tags of the matches, most frequent first, each with its `top` values."""
+        return self._database.read(lambda c: reading.tag_facets(c, query, keys, top))
+
+    # Saying more of an envelope
+
+    def set_tags(self, envelope_id: str, tags: Mapping[str, str], actor: str = "") -> None:
+        """Add tags, or give them other values.
+
+        Raises:
+            EnvelopeNotFound: there is no such envelope.
+            InvalidTag: a key or value is not acceptable, or there would be too many.
+        """
+        tags = names.check_tags(tags)
+        self._database.write(lambda c: tagging.set_tags(c, envelope_id, tags, actor))
+
+    def remove_tags(self, envelope_id: str, keys: Iterable[str], actor: str = "") -> None:
+        """Take tags away; those it does not have are fine.
+
+        Raises:
+            EnvelopeNotFound: there is no such envelope.
+            InvalidTag: a key is not acceptable.
+        """
+        gone = names.check_tag_keys(tuple(keys))
+        self._database.write(lambda c: tagging.remove_tags(c, envelope_id, gone, actor))
+
+    def set_description(self, envelope_id: str, description: str, actor: str = "") -> None:
+        """Give an envelope another description.
+
+        Raises:
+            EnvelopeNotFound: there is no such envelope.
+        """
+        text = names.check_description(description)
+        self._database.write(lambda c: tagging.set_description(c, envelope_id, text, actor))
+
+    def archive(self, envelope_id: str, actor: str = "") -> None:
+        """Keep an envelope out of queries that do not ask for archived ones.
+
+        Raises:
+            EnvelopeNotFound: there is no such envelope.
+        """
+        self._database.write(lambda c: tagging.set_archived(c, envelope_id, True, actor))
+
+    def unarchive(self, envelope_id: str, actor: str = "") -> None:
+        """Take an envelope out of the archive.
+
+        Raises:
+            EnvelopeNotFound: there is no such envelope.
+        """
+        self._database.write(lambda c: tagging.set_archived(c, envelope_id, False, actor))
+
+    def delete(self, envelope_id: str, grace: timedelta, actor: str = "") -> None:
+        """Make an envelope invisible at once; after the grace period it can be removed.
+
+        Raises:
+            EnvelopeNotFound: there is no such envelope.
+        """
+        self._database.write(lambda c: tagging.delete_envelope(c, envelope_id, grace, actor))
+
+    def undelete(self, envelope_id: str, actor: str = "") -> None:
+        """Make a deleted envelope visible again, as it was.
+
+        Raises:
+            EnvelopeNotFound: there never was one, or it was removed already.
+        """
+        self._database.write(lambda c: tagging.undelete(c, envelope_id, actor))
+
+    def record_verification(
+        self, envelope_id: str, status: Reproducible, reason: str = "", actor: str = ""
+    ) -> None:
+        """Record whether the golden rows gave the saved outputs in a rebuilt environment.
+
+        Raises:
+            EnvelopeNotFound: there is no such envelope.
+        """
+        self._database.write(
+            lambda c: tagging.record_verification(c, envelope_id, status, reason, actor)
+        )
+
+    # What happened
+
+    def history(self, envelope_id: str) -> tuple[Change, ...]:
+        """Everything that happened to an envelope, oldest first; also of a deleted one.
+
+        Raises:
+            EnvelopeNotFound: there never was one.
+        """
+        return self._database.read(lambda c: changes.history(c, envelope_id))
+
+    def changes(self, after: int, limit: int = 500) -> tuple[Change, ...]:
+        """The first changes with a revision above `after`, without gaps."""
+        return self._database.read(lambda c: changes.since(c, after, limit))
+
+    def head(self) -> int:
+        """The newest revision."""
+        return self._database.read(changes.head)
+
+    def get_cursor(self, name: str) -> int:
+        """How far the consumer `name` has read; 0 before the first time."""
+        return self._database.read(lambda c: changes.get_cursor(c, name))
+
+    def advance_cursor(self, name: str, from_: int, to: int) -> bool:
+        """Move a consumer's cursor; False if another consumer of that name moved it first."""
+        return self._database.write(lambda c: changes.advance_cursor(c, name, from_, to))
+
+    # Metrics
+
+    def log_metrics(self, envelope_id: str, points: Sequence[MetricPoint], actor: str = "") -> None:
+        """Log points of one envelope; a step that was logged before is replaced.
+
+        Raises:
+            EnvelopeNotFound: there is no such envelope.
+            InvalidInput: a name or a value that cannot be kept.
+        """
+        self.log_many({envelope_id: points}, actor)
+
+    def log_many(self, points: Mapping[str, Sequence[MetricPoint]], actor: str = "") -> None:
+        """Log points of several envelopes by their ids, all or none.
+
+        Raises:
+            EnvelopeNotFound: one of the envelopes is not there.
+            InvalidInput: a name or a value that cannot be kept.
+        """
+        self._database.write(lambda c: metrics.log_many(c, points, actor))
+
+    def metric_rows(
+        self,
+        query: TagQuery | None = None,
+        names: Collection[str] | None = None,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        envelope_ids: Collection[str] | None = None,
+    ) -> dict[str, list[Any]]:
+        """Columns of logged points: `metrics.COLUMNS`, by envelope, name and step.
+
+        Args:
+            query: which envelopes; every one that is not deleted unless given.
+            names: which metrics; all unless given.
+            since: logged at this time or later.
+            until: logged before this time.
+            envelope_ids: which envelopes, instead of or besides `query`.
+        """
+        return self._database.read(
+            lambda c: metrics.metric_rows(
+                c, query=query, names=names, since=since, until=until, envelope_ids=envelope_ids
+            )
+        )
+
+    def metric_names(self, query: TagQuery) -> tuple[str, ...]:
+        """The names of everything that matching envelopes logged."""
+        return self._database.read(lambda c: metrics.metric_names(c, query))
+
+    def set_hyperparameters(
+        self, envelope_id: str, values: Mapping[str, Any], actor: str = ""
+    ) -> None:
+        """Record hyperparameters: plain JSON values; those of the same names are replaced.
+
+        Raises:
+            EnvelopeNotFound: there is no such envelope.
+            InvalidInput: a name, or a value that is not JSON.
+        """
+        self._database.write(lambda c: metrics.set_hyperparameters(c, envelope_id, values, actor))
+
+    def hyperparameters(self, envelope_ids: Collection[str]) -> dict[str, dict[str, Any]]:
+        """The hyperparameters of envelopes, by id and name."""
+        return self._database.read(lambda c: metrics.hyperparameters(c, envelope_ids))
+
+    # Environments and runs
+
+    def get_lock(self, digest: str) -> str | None:
+        """The hashed lock of an environment, if it was resolved before."""
+        return self._database.read(lambda c: locks.get(c, digest))
+
+    def put_lock(self, digest: str, text: str) -> str:
+        """Keep a lock; gives the one that was there first, so that all use the same."""
+        return self._database.write(lambda c: locks.put(c, digest, text))
+
+    def start_batch(
+        self, run_key: str, envelope_id: str, request: Mapping[str, Any]
+    ) -> BatchRecord:
+        """Begin a run, or take it up again with the envelope of its first try.
+
+        Raises:
+            InvalidInput: the run key is empty or too long.
+            EnvelopeNotFound: there is no such envelope.
+        """
+        return self._database.write(lambda c: runs.start(c, run_key, envelope_id, request))
+
+    def finish_batch(self, run_key: str, result: Mapping[str, Any]) -> BatchRecord:
+        """Record what came of a run.
+
+        Raises:
+            InvalidInput: it was never started.
+        """
+        return self._database.write(lambda c: runs.finish(c, run_key, result))
+
+    def fail_batch(self, run_key: str, error: str) -> BatchRecord:
+        """Record why a run failed.
+
+        Raises:
+            InvalidInput: it was never started.
+        """
+        return self._database.write(lambda c: runs.fail(c, run_key, error))
+
+    def batch_predictions(
+        self, envelope_id: str | None = None, *, run_key: str | None = None, limit: int = 100
+    ) -> tuple[BatchRecord, ...]:
+        """Runs, the latest first: all, or of one envelope, or the one with a key."""
+        return self._database.read(lambda c: runs.find(c, envelope_id, run_key, limit))
+
+    # Removing
+
+    def collect_garbage(
+        self, artifacts: ArtifactStore, now: datetime | None = None
+    ) -> GarbageReport:
+        """Remove what no envelope needs; see `collecting`.
+
+        Raises:
+            StoreError: the artifacts are, or may be, another store's; nothing was removed.
+        """
+        embedded = self._url.drivername == "sqlite"
+        room = disk.room_to_remove(Path(str(self._url.database))) if embedded else nullcontext()
+        with room:
+            return collecting.collect_garbage(self._database, artifacts, now)
