@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
 
     from model_envelope.client.client import Client
+    from model_envelope.store.store import Store
 
 DEFAULT_CONNECTION = "model_envelope_default"
 
@@ -53,30 +54,37 @@ class ModelEnvelopeHook(BaseHook):
         self.conn_id = conn_id
 
     def client(self) -> Client:
-        """A client of the store, for tasks and the API server.
+        """A client of store and artifacts.
 
         Raises:
             InvalidInput: the connection is incomplete or shows a password.
             StoreError: the store cannot be opened.
             AirflowNotFoundException: the connection is not defined.
         """
-        from airflow.sdk.log import mask_secret
+        from model_envelope.client.client import Client
 
-        try:
-            addresses = read(self.get_connection(self.conn_id))
-        except AirflowNotFoundException:
-            addresses = self._fall_back()
-        for secret in addresses.secrets:
-            mask_secret(secret)
-        return _open(addresses)
+        addresses = self._addresses()
+        return Client(store=addresses.store, artifacts=addresses.artifacts)
 
-    async def aclient(self) -> Client:
-        """The same for triggers: neither connection nor database block the event loop.
+    def store(self) -> Store:
+        """The store alone, for who only asks: one that is not there is not made.
 
         Raises:
-            EnvelopeError, AirflowNotFoundException: see `client`.
+            InvalidInput, StoreError, AirflowNotFoundException: see `client`.
+        """
+        from model_envelope.store.opening import open_store
+
+        return open_store(self._addresses().store, create=False)
+
+    async def astore(self) -> Store:
+        """The same for triggers: neither Airflow nor the database block the event loop.
+
+        Raises:
+            InvalidInput, StoreError, AirflowNotFoundException: see `client`.
         """
         from airflow.sdk.log import amask_secret
+
+        from model_envelope.store.opening import open_store
 
         try:
             addresses = read(await self.aget_connection(self.conn_id))
@@ -84,7 +92,7 @@ class ModelEnvelopeHook(BaseHook):
             addresses = self._fall_back()
         for secret in addresses.secrets:
             await amask_secret(secret)
-        return await asyncio.to_thread(_open, addresses)
+        return await asyncio.to_thread(open_store, addresses.store, create=False)
 
     def get_conn(self) -> Client:
         """The same as `client`, by the name Airflow has for it."""
@@ -93,10 +101,22 @@ class ModelEnvelopeHook(BaseHook):
     def test_connection(self) -> tuple[bool, str]:
         """What the Test button of the connection form shows."""
         try:
-            revision = self.client().store.head()
+            with self.store() as store:
+                revision = store.head()
         except (EnvelopeError, AirflowNotFoundException) as error:
             return False, str(error)
         return True, f"The store answers; its last revision is {revision}."
+
+    def _addresses(self) -> Addresses:
+        from airflow.sdk.log import mask_secret
+
+        try:
+            addresses = read(self.get_connection(self.conn_id))
+        except AirflowNotFoundException:
+            addresses = self._fall_back()
+        for secret in addresses.secrets:
+            mask_secret(secret)
+        return addresses
 
     def _fall_back(self) -> Addresses:
         """The environment's addresses for want of the default connection; others must exist."""
@@ -171,9 +191,3 @@ def _with_password(store: str, connection: Connection) -> str:
             "user: write postgresql+psycopg://user@host/database."
         )
     return url.set(password=connection.password).render_as_string(hide_password=False)
-
-
-def _open(addresses: Addresses) -> Client:
-    from model_envelope.client.client import Client
-
-    return Client(store=addresses.store, artifacts=addresses.artifacts)

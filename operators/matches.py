@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from model_envelope.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from model_envelope.client.client import Client
-    from model_envelope.store.changes import Change
+    from model_envelope.store.rows import Change
+    from model_envelope.store.store import Store
     from model_envelope.tag_query import TagQuery
 
 Since = int | datetime | None
@@ -75,16 +75,16 @@ def read_since(value: int | str | datetime | None) -> Since:
     return value
 
 
-def find_match(client: Client, query: TagQuery) -> Match | None:
+def find_match(store: Store, query: TagQuery) -> Match | None:
     """The latest match of a query, and since when it is what it is; None without any.
 
     Raises:
         StoreError: the store cannot be read.
     """
-    record = client.store.latest(query)
+    record = store.latest(query)
     if record is None:
         return None
-    last = [c for c in client.store.history(record.id) if _concerns(c, query)][-1]
+    last = [c for c in store.history(record.id) if _concerns(c, query)][-1]
     return Match(envelope_id=record.id, revision=last.revision, at=last.at, tags=record.tags)
 
 
@@ -93,8 +93,8 @@ def _concerns(change: Change, query: TagQuery) -> bool:
         case "saved" | "archived" | "unarchived" | "deleted" | "undeleted":
             return True
         case "tags":
-            return not query.keys.isdisjoint(change.data["set"])
+            return not query.keys.isdisjoint({*change.data["before"], *change.data["after"]})
         case "metrics":
-            return bool(query.metrics)
+            return not query.metrics.isdisjoint(change.data["names"])
         case _:
             return False

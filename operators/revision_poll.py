@@ -15,7 +15,7 @@ from model_envelope.errors import EnvelopeError
 from model_envelope.operators.hook import ModelEnvelopeHook
 
 if TYPE_CHECKING:
-    from model_envelope.client.client import Client
+    from model_envelope.store.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class Tick:
     its event in the database.
     """
 
-    client: Client
+    store: Store
     revision: int
     when_persisted: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
@@ -56,19 +56,19 @@ class RevisionPoll(SharedStreamProducer):
     def __init__(self, conn_id: str, interval: float) -> None:
         self._conn_id = conn_id
         self._interval = interval
-        self._client: Client | None = None
+        self._store: Store | None = None
 
     async def open_stream(self) -> AsyncIterator[tuple[Tick, Tick]]:
         """Pairs of event and what `advance` gets for it: both the tick."""
         while True:
             try:
-                if self._client is None:
-                    self._client = await ModelEnvelopeHook(self._conn_id).aclient()
-                revision = await asyncio.to_thread(self._client.store.head)
+                if self._store is None:
+                    self._store = await ModelEnvelopeHook(self._conn_id).astore()
+                revision = await asyncio.to_thread(self._store.head)
             except (EnvelopeError, AirflowException) as error:
                 log.warning("%s Trying again in %g s.", error, self._interval)
             else:
-                tick = Tick(self._client, revision)
+                tick = Tick(self._store, revision)
                 yield tick, tick
             await asyncio.sleep(self._interval)
 
@@ -80,5 +80,5 @@ class RevisionPoll(SharedStreamProducer):
 
     async def aclose(self) -> None:
         """Close the connections to the store."""
-        if self._client is not None:
-            await asyncio.to_thread(self._client.close)
+        if self._store is not None:
+            await asyncio.to_thread(self._store.close)

@@ -77,8 +77,8 @@ class TagQuerySensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Whether there is a match since then; its envelope id."""
-        client = ModelEnvelopeHook(self.conn_id).client()
-        match = find_match(client, parse(self.tag_query))
+        with ModelEnvelopeHook(self.conn_id).store() as store:
+            match = find_match(store, parse(self.tag_query))
         if match is None or not match.is_since(read_since(self.since)):
             return PokeReturnValue(False)
         return PokeReturnValue(True, match.envelope_id)

@@ -93,7 +93,7 @@ class TagQueryTrigger(BaseEventTrigger):
             if tick.revision == asked_at:
                 continue
             try:
-                match = await asyncio.to_thread(find_match, tick.client, query)
+                match = await asyncio.to_thread(find_match, tick.store, query)
             except EnvelopeError as error:
                 log.warning("%s Asking again in %g s.", error, self.poll_interval)
                 continue

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from pathlib import Path
 
 import pytest
@@ -70,12 +69,11 @@ def test_the_client_opens_what_the_connection_says(
     monkeypatch: pytest.MonkeyPatch, sqlite_store_url: str, tmp_path: Path
 ) -> None:
     describe(monkeypatch, "models", sqlite_store_url, tmp_path / "artifacts")
-    assert ModelEnvelopeHook("models").client().store.head() == 0
+    assert ModelEnvelopeHook("models").store().head() == 0
 
 
 async def opened(conn_id: str) -> int:
-    client = await ModelEnvelopeHook(conn_id).aclient()
-    return client.store.head()
+    return (await ModelEnvelopeHook(conn_id).astore()).head()
 
 
 def test_triggers_open_it_without_blocking(
@@ -86,17 +84,16 @@ def test_triggers_open_it_without_blocking(
 
 
 def test_without_the_default_connection_the_environment_decides(
-    monkeypatch: pytest.MonkeyPatch, sqlite_store_url: str, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, sqlite_store_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MODEL_ENVELOPE_STORE", sqlite_store_url)
-    with caplog.at_level(logging.INFO):
-        assert ModelEnvelopeHook().client().store.head() == 0
-    assert f"{DEFAULT_CONNECTION} is not defined" in caplog.text
+    assert ModelEnvelopeHook().store().head() == 0
+    assert f"{DEFAULT_CONNECTION} is not defined" in capsys.readouterr().out
 
 
 def test_another_connection_must_exist() -> None:
     with pytest.raises(AirflowNotFoundException, match="'elsewhere' is not defined"):
-        ModelEnvelopeHook("elsewhere").client()
+        ModelEnvelopeHook("elsewhere").store()
 
 
 def test_the_test_button_tells_what_it_found(
@@ -112,10 +109,11 @@ def test_the_test_button_tells_what_it_found(
 def test_the_test_button_tells_what_is_wrong(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    describe(monkeypatch, "models", "sqlite:////nowhere/store.sqlite", tmp_path)
+    describe(monkeypatch, "models", f"sqlite:///{tmp_path}/missing.sqlite", tmp_path)
     works, message = ModelEnvelopeHook("models").test_connection()
     assert not works
-    assert "/nowhere" in message
+    assert f"{tmp_path}/missing.sqlite" in message
+    assert not (tmp_path / "missing.sqlite").exists()
 
 
 def describe(monkeypatch: pytest.MonkeyPatch, conn_id: str, store: str, artifacts: Path) -> None:
