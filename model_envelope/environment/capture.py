@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import re
 import sysconfig
 from collections.abc import Collection, Iterable, Sequence
 
@@ -12,7 +13,7 @@ from model_envelope.envelope import Distribution, Environment
 from model_envelope.environment.closure import Closure
 from model_envelope.environment.installed import installation
 from model_envelope.environment.requirements import read_requirements
-from model_envelope.errors import EnvironmentNotCapturable
+from model_envelope.errors import EnvironmentNotBuildable, EnvironmentNotCapturable
 
 _ALWAYS = ("cloudpickle", "pyarrow")
 
@@ -93,3 +94,23 @@ def environment_digest(
 def minor_version(python: str) -> str:
     """`3.11` of `3.11.7`."""
     return ".".join(python.split(".")[:2])
+
+
+def check_platform(environment: Environment) -> None:
+    """See that an environment can be installed on this machine.
+
+    Raises:
+        EnvironmentNotBuildable: it is of another operating system or processor.
+    """
+    here, wanted = (_family(name) for name in (this_platform(), environment.platform))
+    if here != wanted:
+        raise EnvironmentNotBuildable(
+            f"The model was saved on {environment.platform}, and this machine is "
+            f"{this_platform()}: its distributions differ. Save the model on the platform "
+            "where it is to run, for example in a container."
+        )
+
+
+def _family(wheel_platform: str) -> str:
+    # macosx_14_0_arm64 runs what macosx_15_0_arm64 runs, near enough.
+    return re.sub(r"_\d+_\d+_", "_", wheel_platform)
