@@ -6,6 +6,7 @@ from model_envelope.metrics.confusion_matrix import ConfusionMatrix
 from model_envelope.metrics.curves import PrCurve, RocCurve
 from model_envelope.metrics.distributions import Histogram, Quantiles
 from model_envelope.metrics.feature_importance import FeatureImportance
+from model_envelope.metrics.frames import frame
 from model_envelope.metrics.metric_type import Comparison, Delta, MetricType
 from model_envelope.metrics.points import MetricPoint, from_point, points_of, to_points
 from model_envelope.metrics.registry import UnknownMetric, metric_types, register
@@ -33,6 +34,7 @@ __all__ = [
     "TimeSeries",
     "UnknownMetric",
     "Vector",
+    "frame",
     "from_point",
     "metric_types",
     "plot_models",

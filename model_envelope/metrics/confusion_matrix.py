@@ -107,15 +107,25 @@ class ConfusionMatrix(MetricType):
 
     @classmethod
     def spec(cls, n_models: int) -> dict[str, Any]:
-        """A heat map for each model, coloured by the share of the true class."""
-        cell = vega.chart(
-            "Confusion matrix: true against predicted class",
-            mark="rect",
-            x=vega.nominal("predicted", title="Predicted", sort=None),
-            y=vega.nominal("true", title="True", sort=None),
-            color=vega.quantitative("share", title="Share of true class", scale={"domain": [0, 1]}),
+        """A heat map for each model: its counts over the share of the true class."""
+        place = {
+            "x": vega.nominal("predicted", title="Predicted", sort=None, axis={"labelAngle": 0}),
+            "y": vega.nominal("true", title="True", sort=None),
+        }
+        share = vega.quantitative("share", title="Share of class", scale={"domain": [0, 1]})
+        contrast = {"condition": {"test": "datum.share > 0.5", "value": "white"}, "value": "black"}
+        heat = vega.chart(
+            "Confusion matrix: true against predicted class", mark="rect", **place, color=share
         )
-        return vega.beside_each_other(cell, n_models)
+        layers = [
+            {"mark": heat.pop("mark"), "encoding": heat.pop("encoding")},
+            {
+                "mark": "text",
+                "encoding": {**place, "text": vega.quantitative("count"), "color": contrast},
+            },
+        ]
+        size = {"width": {"step": 40}, "height": {"step": 40}}
+        return vega.beside_each_other({**heat, **size, "layer": layers}, n_models)
 
 
 def _sorted(labels: set[Any]) -> list[Any]:

@@ -81,7 +81,7 @@ class RocCurve(MetricType):
 
         ranked = rank(y_true, y_score, positive, sample_weight)
         hits, false_alarms = ranked.true_positives, ranked.false_positives
-        if not (hits.size and hits[-1] > 0 and false_alarms[-1] > 0):
+        if not (hits[-1] > 0 and false_alarms[-1] > 0):
             raise InvalidInput("y_true holds one class only: a ROC curve needs both.")
         return cls(
             fpr=[0.0, *(false_alarms / false_alarms[-1]).tolist()],
@@ -187,7 +187,7 @@ class PrCurve(MetricType):
 
         ranked = rank(y_true, y_score, positive, sample_weight)
         hits = ranked.true_positives
-        if not (hits.size and hits[-1] > 0):
+        if not hits[-1] > 0:
             raise InvalidInput("y_true holds no positive: there is no recall without any.")
         return cls(
             precision=[1.0, *(hits / (hits + ranked.false_positives)).tolist()],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import operator
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +18,6 @@ from model_envelope.metrics.scalar import NOT_FINITE, Scalar, not_finite
 from model_envelope.metrics.vector import Vector
 from model_envelope.names import check_metric_name
 
-PROJECTION = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-/@]{0,54}")
 MAX_PROJECTIONS = 50
 MAX_BODY = 1_000_000
 """Characters of JSON of one structured metric."""
@@ -93,13 +91,13 @@ def points_of(
 def from_point(point: MetricPoint) -> MetricType:
     """The metric again: a `Scalar` for numbers, an `UnknownMetric` where no class reads it."""
     if point.type == Scalar.type:
-        return Scalar(scalar_value(point.value, point.body))
+        return Scalar(number_of(point.value, point.body))
     return read(point.type, point.body or "")
 
 
-def scalar_value(value: float | None, body: str | None) -> float:
-    """The number of a scalar point; see `MetricPoint`."""
-    return NOT_FINITE[body or "NaN"] if value is None else value
+def number_of(value: float | None, body: str | None) -> float:
+    """The number of a point by its columns; NaN for a structured metric."""
+    return NOT_FINITE.get(body or "", math.nan) if value is None else value
 
 
 def _scalar_point(name: str, value: float, step: int, at: datetime) -> MetricPoint:
@@ -141,13 +139,9 @@ def _projections(name: str, metric: MetricType) -> dict[str, float]:
             f"Metric {name!r}: a {metric.type} has {len(scalars)} scalars; at most "
             f"{MAX_PROJECTIONS} are stored."
         )
-    for key in scalars:
-        if not PROJECTION.fullmatch(key):
-            raise InvalidInput(
-                f"Metric {name!r}: a {metric.type} has a scalar named {key!r}: use letters, "
-                "digits and _ . - / @, at most 55 characters."
-            )
-    return {f"{name}.{key}": Scalar(value).value for key, value in scalars.items()}
+    return {
+        check_metric_name(f"{name}.{key}"): Scalar(value).value for key, value in scalars.items()
+    }
 
 
 def _body(name: str, metric: MetricType) -> str:
@@ -157,7 +151,10 @@ def _body(name: str, metric: MetricType) -> str:
             f"Metric {name!r}: {len(body):,} characters of JSON are too many: at most "
             f"{MAX_BODY:,} are stored. Log a summary of it."
         )
-    type(metric).from_json(body)
+    try:
+        type(metric).from_json(body)
+    except InvalidInput as error:
+        raise InvalidInput(f"Metric {name!r} could not be read again: {error}") from error
     return body
 
 

@@ -83,10 +83,7 @@ def rank(y_true: Any, y_score: Any, positive: object, sample_weight: Any) -> Ran
     truth = binary(y_true, positive)
     score = finite(y_score, "y_score")
     checks.same_length(y_true=truth, y_score=score)
-    weight = np.ones_like(score) if sample_weight is None else finite(sample_weight, "weights")
-    checks.same_length(y_true=truth, sample_weight=weight)
-    if (weight < 0).any():
-        raise InvalidInput(f"sample_weight[{int((weight < 0).argmax())}] is negative.")
+    weight = _weights(sample_weight, len(truth))
     used = weight > 0
     truth, score, weight = truth[used], score[used], weight[used]
     order = np.argsort(-score, kind="stable")
@@ -97,6 +94,18 @@ def rank(y_true: Any, y_score: Any, positive: object, sample_weight: Any) -> Ran
         true_positives=np.cumsum(weight * truth)[last],
         false_positives=np.cumsum(weight * ~truth)[last],
     )
+
+
+def _weights(sample_weight: Any, n: int) -> Floats:
+    if sample_weight is None:
+        return np.ones(n)
+    weight = finite(sample_weight, "sample_weight")
+    checks.same_length(y_true=range(n), sample_weight=weight)
+    if (weight < 0).any():
+        raise InvalidInput(f"sample_weight[{int((weight < 0).argmax())}] is negative.")
+    if not weight.any():
+        raise InvalidInput("sample_weight holds zeros only: nothing is counted.")
+    return weight
 
 
 def _one_dimension(values: Any, what: str) -> npt.NDArray[Any]:

@@ -63,12 +63,13 @@ class UnknownMetric(MetricType):
     @classmethod
     def spec(cls, n_models: int) -> dict[str, Any]:
         """The text of each model's row."""
-        return vega.chart(
+        text = vega.chart(
             "A metric that cannot be drawn here",
-            mark="text",
+            mark={"type": "text", "align": "left", "x": 5},
             y=vega.nominal("model", title=None),
             text=vega.nominal("text"),
         )
+        return {**text, "width": 400}
 
     def __repr__(self) -> str:
         return f"UnknownMetric({self.type_name!r}: {self.reason})"

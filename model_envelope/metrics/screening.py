@@ -28,19 +28,26 @@ def screen(spec: Any) -> dict[str, Any]:
     if not isinstance(spec, dict):
         raise InvalidInput(f"A chart must be a dict of Vega-Lite, not {type(spec).__name__}.")
     try:
+        copy: dict[str, Any] = json.loads(_dump(spec))
+        for key in _DROPPED:
+            copy.pop(key, None)
+        _check(copy, "spec")
+    except RecursionError as error:
+        raise InvalidInput("This chart is nested too deeply.") from error
+    return copy
+
+
+def _dump(spec: dict[str, Any]) -> str:
+    try:
         body = json.dumps(spec, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, ValueError) as error:
         raise InvalidInput(f"This chart is no JSON: {error}") from error
     if len(body) > MAX_SPEC:
         raise InvalidInput(
             f"This chart has {len(body):,} characters; at most {MAX_SPEC:,} are accepted. "
             "Data belong in rows(), not in spec()."
         )
-    copy: dict[str, Any] = json.loads(body)
-    for key in _DROPPED:
-        copy.pop(key, None)
-    _check(copy, "spec")
-    return copy
+    return body
 
 
 def _check(node: Any, where: str) -> None:

@@ -80,11 +80,13 @@ class Table(MetricType):
         cells = vega.chart(
             "Table",
             mark={"type": "text", "limit": 120},
-            x=vega.nominal("column", title=None, sort=None, axis={"orient": "top"}),
+            x=vega.nominal(
+                "column", title=None, sort=None, axis={"orient": "top", "labelAngle": 0}
+            ),
             y={"field": "row", "type": "ordinal", "title": None},
             text=vega.nominal("text"),
         )
-        return vega.beside_each_other(cells, n_models)
+        return vega.beside_each_other({**cells, "width": {"step": 125}}, n_models)
 
     def __repr__(self) -> str:
         return f"Table({len(self.cells)} rows, columns {', '.join(self.columns)})"

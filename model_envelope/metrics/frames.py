@@ -1,0 +1,90 @@
+"""Logged metrics of many models as one tidy DataFrame."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from contextlib import nullcontext
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from model_envelope import config
+from model_envelope import names as naming
+from model_envelope.metrics.points import number_of
+from model_envelope.tag_query import TagQuery, parse
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from model_envelope.store.store import Store
+
+COLUMNS = ("envelope_id", "saved_at", "name", "step", "at", "value", "type")
+
+
+def frame(
+    query: str | Mapping[str, Any] | TagQuery,
+    names: str | Collection[str] | None = None,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    tags: Collection[str] = (),
+    store: Store | None = None,
+) -> pd.DataFrame:
+    """A row for each logged value, by model in the order of saving, name and step.
+
+    Args:
+        query: which models; see tag queries.
+        names: which metrics; all unless given.
+        since: logged at this time or later; with a time zone.
+        until: logged before this time; with a time zone.
+        tags: tags to add, each as a column named like its key (`tag.<key>` where a
+            column has that name already); null for models without the tag.
+        store: the configured store unless given.
+
+    Returns:
+        The columns `envelope_id`, `saved_at`, `name`, `step`, `at`, `value`, `type` and
+        the tags. Times are in UTC. `value` is NaN for structured metrics: their numbers
+        are scalar metrics of their own, such as `roc_curve.auc`.
+
+    Raises:
+        InvalidInput: a query, name, tag key or time that cannot be read.
+    """
+    import pandas as pd
+
+    query = parse(query)
+    chosen = None if names is None else _names(names)
+    keys = naming.check_tag_keys(tuple(tags))
+    with nullcontext(store) if store is not None else _configured_store() as source:
+        points = source.metric_rows(query, chosen, since=since, until=until)
+        tagged = source.tag_rows(query, keys) if keys else {}
+    values = map(number_of, points["value"], points["body"])
+    found = pd.DataFrame(
+        {
+            "envelope_id": pd.Series(points["envelope_id"], dtype="str"),
+            "saved_at": pd.to_datetime(pd.Series(points["saved_at"], dtype=object), utc=True),
+            "name": pd.Series(points["name"], dtype="str"),
+            "step": pd.Series(points["step"], dtype="int64"),
+            "at": pd.to_datetime(pd.Series(points["at"], dtype=object), utc=True),
+            "value": pd.Series(values, dtype="float64"),
+            "type": pd.Series(points["type"], dtype="str"),
+        }
+    )
+    for key in keys:
+        column = f"tag.{key}" if key in COLUMNS else key
+        found[column] = found["envelope_id"].map(_values_of(tagged, key)).astype("str")
+    return found
+
+
+def _names(names: str | Collection[str]) -> tuple[str, ...]:
+    listed = (names,) if isinstance(names, str) else tuple(names)
+    return tuple(map(naming.check_metric_name, listed))
+
+
+def _configured_store() -> Store:
+    from model_envelope.store.opening import open_store
+
+    return open_store(config.store_url())
+
+
+def _values_of(tagged: Mapping[str, list[str]], key: str) -> dict[str, str]:
+    rows = zip(tagged["envelope_id"], tagged["key"], tagged["value"], strict=True)
+    return {envelope_id: value for envelope_id, k, value in rows if k == key}
