@@ -21,7 +21,9 @@ LOCK_SECONDS = 30
 """How long a transaction waits for another before it gives up."""
 
 POSTGRES_SESSION = (
-    f"-c lock_timeout={LOCK_SECONDS}s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
+    f"-c lock_timeout={LOCK_SECONDS}s -c idle_in_transaction_session_timeout=60s -c timezone=UTC "
+    # A plan for any tag value is a bad one for most: some are rare, some are everywhere.
+    "-c plan_cache_mode=force_custom_plan"
 )
 POSTGRES_CONNECT = {"connect_timeout": 10, "keepalives_idle": 30, "tcp_user_timeout": 60_000}
 

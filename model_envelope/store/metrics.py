@@ -127,7 +127,7 @@ def metric_rows(
     chosen = (
         select(*(metric.c[name] for name in COLUMNS))
         .join(envelope, envelope.c.revision == metric.c.envelope_revision)
-        .where(reading.live if query is None else tag_sql.matches(query))
+        .where(reading.live if query is None else tag_sql.narrowed(query, connection))
         .order_by(metric.c.envelope_revision, metric.c.name, metric.c.step)
     )
     if names is not None:
@@ -147,7 +147,7 @@ def metric_names(connection: Connection, query: TagQuery) -> tuple[str, ...]:
     chosen = (
         select(metric.c.name)
         .join(envelope, envelope.c.revision == metric.c.envelope_revision)
-        .where(tag_sql.matches(query))
+        .where(tag_sql.narrowed(query, connection))
     )
     return tuple(sorted(connection.scalars(chosen.distinct())))
 

@@ -67,7 +67,7 @@ def query(
         )
         values: list[float | None] = [None] * len(ids)
     else:
-        matches = tag_sql.matches(query, include_archived=include_archived)
+        matches = tag_sql.narrowed(query, connection, include_archived=include_archived)
         chosen = _by_metric(_metric(order_by), descending, at).where(matches).limit(limit + 1)
         rows = connection.execute(chosen).all()
         ids, values = [row.id for row in rows], [row.value for row in rows]

@@ -78,16 +78,6 @@ def latest(connection: Connection, query: TagQuery) -> EnvelopeRecord | None:
     return None if found is None else get(connection, found)
 
 
-def count(connection: Connection, query: TagQuery, include_archived: bool) -> int:
-    """How many envelopes match."""
-    found = (
-        select(func.count())
-        .select_from(envelope)
-        .where(tag_sql.matches(query, include_archived=include_archived))
-    )
-    return connection.execute(found).scalar_one()
-
-
 def tag_facets(
     connection: Connection, query: TagQuery, keys: Collection[str] | None, top: int
 ) -> tuple[TagFacet, ...]:
@@ -95,7 +85,7 @@ def tag_facets(
     counted = (
         select(tag.c.key, tag.c.value, func.count())
         .join(envelope, envelope.c.id == tag.c.envelope_id)
-        .where(tag_sql.matches(query))
+        .where(tag_sql.narrowed(query, connection))
         .group_by(tag.c.key, tag.c.value)
     )
     if keys is not None:

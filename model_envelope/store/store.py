@@ -25,10 +25,12 @@ from model_envelope.store import (
     reading,
     runs,
     saving,
+    tag_sql,
     tagging,
 )
 from model_envelope.store.database import Database
 from model_envelope.store.engine import redacted
+from model_envelope.store.near_misses import NearMiss, near_misses
 from model_envelope.store.rows import (
     BatchRecord,
     Change,
@@ -194,11 +196,21 @@ class Store:
 
     def count(self, query: TagQuery, *, include_archived: bool = False) -> int:
         """How many envelopes match."""
-        return self._database.read(lambda c: reading.count(c, query, include_archived))
+        return self._database.read(
+            lambda c: tag_sql.count(query, c, include_archived=include_archived)
+        )
 
     def latest(self, query: TagQuery) -> EnvelopeRecord | None:
         """The match that was committed last."""
         return self._database.read(lambda c: reading.latest(c, query))
+
+    def near_misses(
+        self, query: TagQuery, *, include_archived: bool = False
+    ) -> tuple[NearMiss, ...]:
+        """Why a query has no match: the clauses that kept envelopes out, most excluding first."""
+        return self._database.read(
+            lambda c: near_misses(query, c, include_archived=include_archived)
+        )
 
     def tag_facets(
         self, query: TagQuery, keys: Collection[str] | None = None, top: int = 10

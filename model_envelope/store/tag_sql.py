@@ -12,16 +12,18 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Any, TypeAlias
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    FromClause,
     Select,
     and_,
     false,
+    func,
     literal_column,
     not_,
     or_,
@@ -51,6 +53,9 @@ from model_envelope.tag_query.expression import (
 MAX_COVER = 32
 """Tag values walked side by side; with more, the newest match is soon found by a scan."""
 
+LONG_WALK = 1000
+"""Envelopes with a tag value from which on it pays to look ahead."""
+
 TagValue: TypeAlias = tuple[str, str]
 
 _COMPARE: Mapping[Comparison, Callable[[Any, float], ColumnElement[bool]]] = {
@@ -74,6 +79,29 @@ def matches(query: TagQuery, *, include_archived: bool = False) -> ColumnElement
     return and_(envelope.c.deleted_at.is_(None), row.satisfies(expression))
 
 
+def narrowed(
+    query: TagQuery, connection: Connection, *, include_archived: bool = False
+) -> ColumnElement[bool]:
+    """`matches`, for statements that read every match: counts, metrics, other orders.
+
+    The cover stands beside the predicate as a list of revisions. SQLite then reads those
+    envelopes instead of all; PostgreSQL needs it only where it could not join, in an OR.
+    """
+    predicate = matches(query, include_archived=include_archived)
+    expression = query.effective(include_archived=include_archived)
+    cover = _cover(expression, _counts(expression, connection))
+    if cover is None or (len(cover) < 2 and connection.dialect.name != "sqlite"):
+        return predicate
+    covered = or_(false(), *(and_(tag.c.key == k, tag.c.value == v) for k, v in sorted(cover)))
+    return and_(envelope.c.revision.in_(select(tag.c.revision).where(covered)), predicate)
+
+
+def count(query: TagQuery, connection: Connection, *, include_archived: bool = False) -> int:
+    """How many envelopes match."""
+    which = narrowed(query, connection, include_archived=include_archived)
+    return connection.scalar(select(func.count()).select_from(envelope).where(which)) or 0
+
+
 def latest(
     query: TagQuery, connection: Connection, *, include_archived: bool = False
 ) -> str | None:
@@ -91,7 +119,7 @@ def newest(
     descending: bool = True,
     include_archived: bool = False,
 ) -> list[str]:
-    """The ids of matches in commit order, newest first.
+    """The ids of matches in commit order.
 
     Args:
         query: what must hold.
@@ -101,21 +129,25 @@ def newest(
         descending: newest first; else oldest first.
         include_archived: also archived envelopes where the query does not mention them.
     """
-    window = _Window(limit, beyond, descending)
     expression = query.effective(include_archived=include_archived)
     counts = _counts(expression, connection)
     cover = _cover(expression, counts)
+    window = _Window(limit, beyond, descending)
     if cover is None or len(cover) > MAX_COVER:
         scan = select(envelope.c.revision, envelope.c.id).where(
             matches(query, include_archived=include_archived)
         )
-        chosen = window.of(scan, envelope.c.revision)
-    elif not cover:
-        return []
-    else:
-        ordered = _rarest_first(expression, counts)
-        chosen = window.merge([_walk(ordered, value, window) for value in sorted(cover)])
-    return [row.id for row in connection.execute(chosen)]
+        return window.ids(connection, [window.of(scan, envelope.c.revision)])
+    ordered = _rarest_first(expression, counts)
+    walks = []
+    for value in sorted(cover):
+        rest = assume(ordered, *value)
+        stretch: _Window | None = window
+        if counts.get(value, 0) > LONG_WALK and connection.dialect.name == "postgresql":
+            stretch = _skip_ahead(connection, rest, value, window)
+        if stretch is not None:
+            walks.append(_walk(rest, value, stretch))
+    return window.ids(connection, walks)
 
 
 @dataclass(frozen=True)
@@ -132,37 +164,62 @@ class _Window:
             rows = rows.where(revision < self.beyond if self.descending else revision > self.beyond)
         return rows.order_by(revision.desc() if self.descending else revision).limit(self.limit)
 
-    def merge(self, walks: Sequence[Select[Any]]) -> Select[Any]:
-        """The stretch of several walks together, each envelope once."""
-        if len(walks) == 1:
-            return walks[0]
-        merged = union(*(walk.subquery().select() for walk in walks)).subquery()
-        return self.of(merged.select(), merged.c.revision)
+    def ids(self, connection: Connection, walks: Sequence[Select[Any]]) -> list[str]:
+        """The envelopes of several walks together, each once."""
+        if not walks:
+            return []
+        chosen = walks[0]
+        if len(walks) > 1:
+            merged = union(*(walk.subquery().select() for walk in walks)).subquery()
+            chosen = self.of(merged.select(), merged.c.revision)
+        return [row.id for row in connection.execute(chosen)]
 
 
-def _walk(expression: Expression, value: TagValue, window: _Window) -> Select[Any]:
-    """The matches among the envelopes with one tag value, along the primary key of `tag`."""
+def _walk(rest: Expression, value: TagValue, window: _Window) -> Select[Any]:
+    """The envelopes with one tag value that satisfy the rest, along the primary key of `tag`."""
     walked = tag.alias("walked")
     row = _Row(walked.c.envelope_id, walked.c.revision, fenced=True)
     rows = select(walked.c.revision, walked.c.envelope_id.label("id")).where(
-        walked.c.key == value[0],
-        walked.c.value == value[1],
-        row.satisfies(assume(expression, *value)),
+        *_is(walked, value),
+        row.satisfies(rest),
         row.in_envelope(envelope.c.deleted_at.is_(None)),
     )
     return window.of(rows, walked.c.revision)
 
 
+def _skip_ahead(
+    connection: Connection, rest: Expression, value: TagValue, window: _Window
+) -> _Window | None:
+    """The window from the first envelope on that has every tag of a conjunction; None without one.
+
+    Where all tags are common, PostgreSQL merges their index ranges ten times faster than it
+    looks up one in the other.
+    """
+    walked = tag.alias("walked")
+    rows = select(walked.c.revision).where(*_is(walked, value))
+    for term in clauses(rest):
+        if isinstance(term, TagIn) and len(term.values) == 1:
+            other = tag.alias()
+            rows = rows.join(other, other.c.revision == walked.c.revision)
+            rows = rows.where(*_is(other, (term.key, term.values[0])))
+    first = connection.scalar(replace(window, limit=1).of(rows, walked.c.revision))
+    if first is None:
+        return None
+    return replace(window, beyond=first + 1 if window.descending else first - 1)
+
+
+def _is(tags: FromClause, value: TagValue) -> tuple[ColumnElement[bool], ...]:
+    return tags.c.key == value[0], tags.c.value == value[1]
+
+
 def _counts(expression: Expression, connection: Connection) -> Mapping[TagValue, int]:
-    """How many envelopes have each tag value of an expression; empty if it does not matter."""
+    """How many envelopes have each tag value of an expression."""
     asked = [leaf for leaf in leaves(expression) if isinstance(leaf, TagIn)]
-    if len(asked) < 2:
+    if not asked:
         return {}
     of_any = or_(*(and_(tag_count.c.key == a.key, tag_count.c.value.in_(a.values)) for a in asked))
-    return {
-        (row.key, row.value): row.envelopes
-        for row in connection.execute(select(tag_count).where(of_any))
-    }
+    rows = connection.execute(select(tag_count).where(of_any))
+    return {(row.key, row.value): row.envelopes for row in rows}
 
 
 def _cover(expression: Expression, counts: Mapping[TagValue, int]) -> frozenset[TagValue] | None:

@@ -40,6 +40,7 @@ _TOKEN = re.compile(
 _ESCAPE = re.compile(r"""\\(?:[\\'"]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U00[01][0-9a-fA-F]{5})""")
 _WORD_BEFORE = re.compile(r"""[^\s()\[\],'"=!<>&|~]*\Z""")
 _WORD_AFTER = re.compile(r"""[^\s()\[\],'"=!<>&|~]*""")
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _INSTEAD = {
     "&": "and",
     "&&": "and",
@@ -91,6 +92,9 @@ def tokenize(query: str) -> list[Token]:
     tokens = [*_scan(query), Token("end", "", len(query.rstrip()))]
     for token, following in pairwise(tokens):
         _check_word(query, token, following)
+    for before, token, after in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if before.is_operand and token.text == "not" and after.text != "in":
+            refuse(query, "Before 'not', `and` or `or` is missing.", token.position)
     _check_nesting(query, tokens)
     for token, following in pairwise([Token("symbol", "(", 0), *tokens]):
         _check_neighbours(query, token, following)
@@ -121,7 +125,7 @@ def _refuse_character(query: str, position: int) -> NoReturn:
         message = "Write straight quotes, ' or \"."
     elif char == "`":
         message = "Write tag['...'] around a key that is no plain word."
-    elif not char.isprintable():
+    elif unicodedata.category(char) in _HIDDEN:
         message = f"A character that does not show, U+{ord(char):04X}, has no place in a tag query."
     else:
         name = "" if char.isascii() else f" ({unicodedata.name(char, 'unnamed')})"
@@ -147,7 +151,7 @@ def _check_word(query: str, token: Token, following: Token) -> None:
             advice = f": write {_INSTEAD[text]}" if text in _INSTEAD else ""
             refuse(query, f"{text!r} means nothing in a tag query{advice}.", token.position)
         case "string":
-            _check_escapes(query, token)
+            _check_string(query, token)
         case "number" if math.isinf(float(text)):
             refuse(query, "This number is too large.", token.position)
         case "name":
@@ -171,7 +175,10 @@ def _check_name(query: str, token: Token) -> None:
             )
 
 
-def _check_escapes(query: str, token: Token) -> None:
+def _check_string(query: str, token: Token) -> None:
+    for offset, char in enumerate(token.text):
+        if unicodedata.category(char) in _HIDDEN:
+            _refuse_character(query, token.position + offset)
     at = token.text.find("\\")
     while at >= 0:
         match = _ESCAPE.match(token.text, at)
