@@ -16,9 +16,13 @@ MAX_POINTS = 20_000
 """What a browser draws in about a second."""
 
 MAX_LINES = 40
+MAX_NAMED = 10
 MAX_SERIES = 100
 MAX_BANDS = 4
 BUCKETS = 200
+
+# Points, so that a single value is a dot and not nothing.
+_LINE = {"type": "line", "point": {"size": 20}, "tooltip": {"content": "data"}}
 
 X = Literal["saved_at", "step", "at"]
 Mode = Literal["auto", "lines", "band"]
@@ -33,7 +37,8 @@ def plot_points(
         points: scalar metrics; other types and values that are not finite are left out,
             and counted in the note.
         x: `saved_at` has one point for each model, its last value; `step` and `at` have
-            a line for each model.
+            a line for each model, of its own colour where there are up to ten and
+            nothing else to tell apart.
         split: a tag column: one series for each of its values, and `(no tag)`.
         mode: `lines` draws each value, `band` the median of each series and, for up to
             four series, the range from the first to the third quartile. `auto` takes
@@ -47,31 +52,44 @@ def plot_points(
         series = series.sort_values(["step", "at"]).drop_duplicates(
             ["envelope_id", "name"], keep="last"
         )
-    models = series["envelope_id"].nunique()
+    band = mode == "band" or (mode == "auto" and _is_much(series, x))
+    if x != "saved_at" and not band:
+        series = _name_models(series)
     n_series = series["series"].nunique()
-    too_much = len(series) > MAX_POINTS or (x != "saved_at" and models * n_series > MAX_LINES)
-    if mode == "lines" and len(series) > MAX_POINTS:
-        raise InvalidInput(
-            f"{len(series):,} points are too many to draw one by one: at most {MAX_POINTS:,}. "
-            "Use mode='band', or narrow the query."
-        )
-    if n_series > MAX_SERIES:
-        raise InvalidInput(
-            f"Splitting by {split!r} gives {n_series} series; at most {MAX_SERIES} are drawn. "
-            "Choose a tag with fewer values."
-        )
-    band = mode == "band" or (mode == "auto" and too_much)
-    note = [f"{models} model{'s' * (models != 1)}", f"{n_series} series"]
-    if band:
-        note.append("median and p25-p75" if n_series <= MAX_BANDS else "medians")
-    if left_out:
-        note.append(f"{left_out} of {len(points)} points left out: not finite or no numbers")
+    _check_size(len(series), n_series, band)
     return Chart(
         spec=_band_spec(x, n_series) if band else _line_spec(x, n_series),
         rows=_band_rows(series, x) if band else _line_rows(series, x),
         title=", ".join(sorted(series["name"].unique())),
-        note=" · ".join(note),
+        note=_note(series["envelope_id"].nunique(), n_series, band, left_out, len(points)),
     )
+
+
+def _is_much(series: pd.DataFrame, x: X) -> bool:
+    lines = len(series[["envelope_id", "series"]].drop_duplicates())
+    return len(series) > MAX_POINTS or (x != "saved_at" and lines > MAX_LINES)
+
+
+def _check_size(n_points: int, n_series: int, band: bool) -> None:
+    if n_points > MAX_POINTS and not band:
+        raise InvalidInput(
+            f"{n_points:,} points are too many to draw one by one: at most {MAX_POINTS:,}. "
+            "Use mode='band', or narrow the query."
+        )
+    if n_series > MAX_SERIES:
+        raise InvalidInput(
+            f"{n_series} series are too many to tell apart: at most {MAX_SERIES} are drawn. "
+            "Split by a tag with fewer values, or choose fewer metrics."
+        )
+
+
+def _note(models: int, n_series: int, band: bool, left_out: int, n_points: int) -> str:
+    told = [f"{models} model{'s' * (models != 1)}", f"{n_series} series"]
+    if band:
+        told.append("median and p25-p75" if n_series <= MAX_BANDS else "medians")
+    if left_out:
+        told.append(f"{left_out} of {n_points} points left out: not finite or no numbers")
+    return " · ".join(told)
 
 
 def _series(points: pd.DataFrame, split: str | None) -> tuple[pd.DataFrame, int]:
@@ -94,6 +112,13 @@ def _series(points: pd.DataFrame, split: str | None) -> tuple[pd.DataFrame, int]
     else:
         chosen["series"] = chosen["name"] + " · " + label
     return chosen, len(points) - len(chosen)
+
+
+def _name_models(series: pd.DataFrame) -> pd.DataFrame:
+    """A few models' lines are told apart by their ids, where nothing else does."""
+    if series["series"].nunique() > 1 or series["envelope_id"].nunique() > MAX_NAMED:
+        return series
+    return series.assign(series=series["envelope_id"].str[:8])
 
 
 def _line_rows(series: pd.DataFrame, x: X) -> list[dict[str, Any]]:
@@ -127,34 +152,35 @@ def _line_spec(x: X, n_series: int) -> vega.Spec:
     of_model = {} if x == "saved_at" else {"detail": vega.nominal("model")}
     return vega.chart(
         "Metric values of each model",
-        mark={"type": "line", "point": True, "tooltip": {"content": "data"}},
+        mark=_LINE,
         x=_x_channel(x),
-        y=vega.quantitative("value", title=None, scale={"zero": False}),
+        y=_y_channel("value"),
         **_series_channels(n_series),
         **of_model,
     )
 
 
 def _band_spec(x: X, n_series: int) -> vega.Spec:
-    shared = {"x": _x_channel(x), **_series_channels(n_series)}
+    series = _series_channels(n_series)
     band = {
         "mark": {"type": "area", "opacity": 0.12},
         "encoding": {
-            "x": shared["x"],
-            "y": vega.quantitative("p25", title=None, scale={"zero": False}),
+            "y": _y_channel("p25"),
             "y2": {"field": "p75"},
-            "color": shared["color"],
+            "fill": {**series["color"], "legend": None},
         },
     }
-    median = {
-        "mark": {"type": "line", "point": True, "tooltip": {"content": "data"}},
-        "encoding": {"y": vega.quantitative("median", title=None, scale={"zero": False}), **shared},
-    }
+    median = {"mark": _LINE, "encoding": {"y": _y_channel("median"), **series}}
     return {
         "description": "Median metric value of each series",
         "data": {"name": "data"},
+        "encoding": {"x": _x_channel(x)},
         "layer": [band, median] if n_series <= MAX_BANDS else [median],
     }
+
+
+def _y_channel(field: str) -> vega.Spec:
+    return vega.quantitative(field, title=None, scale={"zero": False})
 
 
 def _x_channel(x: X) -> vega.Spec:

@@ -268,7 +268,7 @@ def frame(models: int, steps: int = 1, **tags: Sequence[str | None]) -> pd.DataF
     index = np.repeat(np.arange(models), steps)
     start = pd.Timestamp("2026-01-01", tz="UTC")
     columns: Mapping[str, Any] = {
-        "envelope_id": [f"{i:020x}" for i in index],
+        "envelope_id": [f"{i:08x}{i:012x}" for i in index],
         "saved_at": start + pd.to_timedelta(index, unit="h"),
         "name": "auc",
         "step": np.tile(np.arange(steps), models),
@@ -298,7 +298,7 @@ def test_models_without_the_tag_are_a_series_too() -> None:
 def test_over_steps_each_model_has_a_line() -> None:
     chart = metrics.plot_points(frame(3, steps=5), x="step")
     check(chart)
-    assert len({row["model"] for row in chart.rows}) == 3
+    assert {row["series"] for row in chart.rows} == {"00000000", "00000001", "00000002"}
     assert drawn(chart).count('aria-roledescription="line mark"') == 3
 
 
@@ -316,6 +316,7 @@ def test_many_models_become_medians_with_a_band() -> None:
     assert (found["count"] == 30).all()
     svg = drawn(chart)
     assert svg.count('aria-roledescription="area mark"') == 2
+    assert svg.count('aria-roledescription="legend"') == 1
 
 
 def test_medians_only_when_bands_would_hide_each_other() -> None:
@@ -339,7 +340,7 @@ def test_lines_can_be_asked_for_within_reason() -> None:
     assert len(metrics.plot_points(points, x="step", mode="lines").rows) == 180
     with pytest.raises(InvalidInput, match=r"20,001 points are too many.*mode='band'"):
         metrics.plot_points(frame(20_001), mode="lines")
-    with pytest.raises(InvalidInput, match="gives 101 series; at most 100"):
+    with pytest.raises(InvalidInput, match="101 series are too many"):
         metrics.plot_points(frame(101, tag=[f"t{i}" for i in range(101)]), split="tag")
 
 
