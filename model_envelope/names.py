@@ -96,8 +96,11 @@ def check_description(value: str) -> str:
     Raises:
         InvalidInput: it is no string, or longer.
     """
-    if not isinstance(value, str) or len(value) > 20_000 or "\0" in value:
+    if not isinstance(value, str) or len(value) > 20_000:
         raise InvalidInput("description must be a text of at most 20,000 characters.")
+    odd = [c for c in value if c == "\0" or unicodedata.category(c) == "Cs"]
+    if odd:
+        raise InvalidInput(f"description holds {odd[0]!r}, which no database keeps: remove it.")
     return value
 
 
@@ -109,8 +112,9 @@ def _check_text(value: object, what: str, longest: int) -> None:
         )
     if not value or value != value.strip():
         raise InvalidTag(f"{what} is empty or starts or ends with a space: {value!r:.60}.")
-    if len(value) > longest:
-        raise InvalidTag(f"{what} is {len(value)} characters long; at most {longest} are allowed.")
+    size = len(value.encode("utf-8", "surrogatepass"))
+    if size > longest:
+        raise InvalidTag(f"{what} is {size} bytes long; at most {longest} are allowed.")
     hidden = [c for c in value if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")]
     if hidden:
         raise InvalidTag(

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from model_envelope.errors import EnvelopeNotFound
-from model_envelope.store.database import insert
+from model_envelope.store.database import insert, printable
 from model_envelope.store.rows import Change, ChangeKind
 from model_envelope.store.tables import change, clock, cursor
 
@@ -71,7 +71,7 @@ def append_all(
             "at": moment.at,
             "kind": kind,
             "envelope_id": envelope_id,
-            "actor": actor[:256],
+            "actor": printable(actor)[:256],
             "data": data,
         }
         for i, (envelope_id, data) in enumerate(items)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, Table
+from sqlalchemy import ARRAY, URL, Connection, Engine, Table, bindparam, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from model_envelope.errors import StoreUnavailable
@@ -67,3 +67,41 @@ def insert(connection: Connection, table: Table) -> Any:
     """An INSERT that knows ON CONFLICT: spelt alike in both dialects, typed apart."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     return dialect.insert(table)
+
+
+def upsert(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    replace: Sequence[str],
+    in_order_of: str | None = None,
+) -> None:
+    """Insert rows with values for every column, or replace some columns where the key is there.
+
+    With `in_order_of`, only where that column's value is not smaller than the one there.
+
+    PostgreSQL takes a list for each column: half the time of a statement for each row.
+    """
+    statement = insert(connection, table)
+    parameters: Any = rows
+    if connection.dialect.name == "postgresql":
+        columns = [
+            bindparam(column.name, [row[column.name] for row in rows], type_=ARRAY(column.type))
+            for column in table.c
+        ]
+        unnested = select(*(func.unnest(column) for column in columns))
+        statement = statement.from_select(list(table.c), unnested)
+        parameters = None
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=list(table.primary_key),
+            set_={name: statement.excluded[name] for name in replace},
+            where=in_order_of and statement.excluded[in_order_of] >= table.c[in_order_of],
+        ),
+        parameters,
+    )
+
+
+def printable(text: str) -> str:
+    """A text from elsewhere, without what PostgreSQL cannot keep: NUL and lone surrogates."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
 
 from model_envelope import config
@@ -26,6 +27,14 @@ POSTGRES_SESSION = (
     "-c plan_cache_mode=force_custom_plan"
 )
 POSTGRES_CONNECT = {"connect_timeout": 10, "keepalives_idle": 30, "tcp_user_timeout": 60_000}
+
+OPTIONS: dict[str, Any] = {
+    # Errors and logs show no values.
+    "hide_parameters": True,
+    # NaN, which JSON has not, becomes null.
+    "json_serializer": lambda value: msgspec.json.encode(value).decode(),
+    "json_deserializer": msgspec.json.decode,
+}
 
 
 def parse_url(url: str) -> URL:
@@ -79,7 +88,7 @@ def _postgres(url: URL) -> Engine:
     options = f"{POSTGRES_SESSION} {url.query.get('options', '')}".strip()
     return create_engine(
         url.difference_update_query(["options"]),
-        hide_parameters=True,
+        **OPTIONS,
         connect_args={**POSTGRES_CONNECT, "options": options},
     )
 
@@ -87,7 +96,7 @@ def _postgres(url: URL) -> Engine:
 def _sqlite(url: URL) -> Engine:
     disk.refuse_network_file_system(Path(str(url.database)))
     seconds = float(str(url.query.get("timeout", LOCK_SECONDS)))
-    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": seconds})
+    engine = create_engine(url, **OPTIONS, connect_args={"timeout": seconds})
 
     @event.listens_for(engine, "connect")
     def set_up(connection: sqlite3.Connection, _record: object) -> None:

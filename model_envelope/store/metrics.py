@@ -8,20 +8,20 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, select
 
 from model_envelope import names
 from model_envelope.errors import InvalidInput
+from model_envelope.metrics.points import MetricPoint
 from model_envelope.store import changes, reading, tag_sql, tagging
-from model_envelope.store.database import insert
-from model_envelope.store.rows import MetricPoint
-from model_envelope.store.tables import envelope, hyperparameter, metric, metric_latest
+from model_envelope.store.database import upsert
+from model_envelope.store.tables import envelope, hyperparameter, metric, metric_latest, tag
 from model_envelope.tag_query import TagQuery
 
 Logged = tuple[str, int, Sequence[MetricPoint]]
 """Points of an envelope, with its id and revision."""
 
-COLUMNS = ("envelope_id", "name", "step", "at", "type", "value", "body")
+COLUMNS = ("envelope_id", "saved_at", "name", "step", "at", "type", "value", "body")
 
 
 def log_many(
@@ -63,9 +63,10 @@ def insert_points(connection: Connection, logged: Iterable[Logged]) -> None:
             if point.type == "scalar" and (before is None or before["step"] <= point.step):
                 last[envelope_id, point.name] = _last(envelope_id, point)
     if rows:
-        _upsert_points(connection, list(rows.values()))
+        upsert(connection, metric, list(rows.values()), ("at", "type", "value", "body"))
     if last:
-        _upsert_last(connection, list(last.values()))
+        values = list(last.values())
+        upsert(connection, metric_latest, values, ("step", "value"), in_order_of="step")
 
 
 def _row(envelope_id: str, revision: int, point: MetricPoint) -> dict[str, Any]:
@@ -93,27 +94,6 @@ def _last(envelope_id: str, point: MetricPoint) -> dict[str, Any]:
     }
 
 
-def _upsert_points(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    statement = insert(connection, metric)
-    replaced = {name: statement.excluded[name] for name in ("at", "type", "value", "body")}
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=list(metric.primary_key), set_=replaced),
-        rows,
-    )
-
-
-def _upsert_last(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    statement = insert(connection, metric_latest)
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=list(metric_latest.primary_key),
-            set_={name: statement.excluded[name] for name in ("step", "value")},
-            where=statement.excluded.step >= metric_latest.c.step,
-        ),
-        rows,
-    )
-
-
 def metric_rows(
     connection: Connection,
     *,
@@ -122,12 +102,21 @@ def metric_rows(
     since: datetime | None,
     until: datetime | None,
     envelope_ids: Collection[str] | None,
+    tags: Sequence[str],
 ) -> dict[str, list[Any]]:
     """Columns of the logged points: by envelope in the order of creation, name and step."""
+    columns = {name: metric.c[name] for name in COLUMNS if name != "saved_at"}
+    columns["saved_at"] = envelope.c.created_at
+    source = metric.join(envelope, envelope.c.revision == metric.c.envelope_revision)
+    for i, key in enumerate(tags):
+        one = tag.alias(f"tag_{i}")
+        of_envelope = and_(one.c.envelope_id == metric.c.envelope_id, one.c.key == key)
+        source = source.outerjoin(one, of_envelope)
+        columns[f"tag.{key}"] = one.c.value
     chosen = (
-        select(*(metric.c[name] for name in COLUMNS))
-        .join(envelope, envelope.c.revision == metric.c.envelope_revision)
-        .where(reading.live if query is None else tag_sql.narrowed(query, connection))
+        select(*columns.values())
+        .select_from(source)
+        .where(reading.live if query is None else reading.matching(query))
         .order_by(metric.c.envelope_revision, metric.c.name, metric.c.step)
     )
     if names is not None:
@@ -138,8 +127,8 @@ def metric_rows(
         chosen = chosen.where(metric.c.at >= since)
     if until is not None:
         chosen = chosen.where(metric.c.at < until)
-    columns = list(zip(*connection.execute(chosen).all(), strict=True)) or [()] * len(COLUMNS)
-    return {name: list(column) for name, column in zip(COLUMNS, columns, strict=True)}
+    found = list(zip(*connection.execute(chosen).all(), strict=True)) or [()] * len(columns)
+    return {name: list(values) for name, values in zip(columns, found, strict=True)}
 
 
 def metric_names(connection: Connection, query: TagQuery) -> tuple[str, ...]:
@@ -177,16 +166,8 @@ def insert_hyperparameters(
         {"envelope_id": envelope_id, "name": names.check_metric_name(name), "value": _json(name, v)}
         for name, v in values.items()
     ]
-    if not rows:
-        return
-    statement = insert(connection, hyperparameter)
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=list(hyperparameter.primary_key),
-            set_={"value": statement.excluded.value},
-        ),
-        rows,
-    )
+    if rows:
+        upsert(connection, hyperparameter, rows, ("value",))
 
 
 def _json(name: str, value: Any) -> Any:

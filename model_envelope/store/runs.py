@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select, update
 
 from model_envelope.errors import InvalidInput
 from model_envelope.store import changes, reading
-from model_envelope.store.database import insert
+from model_envelope.store.database import insert, printable
 from model_envelope.store.rows import BatchRecord, BatchState
 from model_envelope.store.tables import batch_prediction, envelope
 
@@ -69,7 +69,7 @@ def fail(connection: Connection, run_key: str, error: str) -> BatchRecord:
     Raises:
         InvalidInput: it was never started.
     """
-    return _end(connection, run_key, "failed", error=error)
+    return _end(connection, run_key, "failed", error=printable(error))
 
 
 def _end(connection: Connection, run_key: str, state: BatchState, **values: Any) -> BatchRecord:

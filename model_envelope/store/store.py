@@ -14,6 +14,7 @@ from sqlalchemy import URL, Engine
 from model_envelope import names
 from model_envelope.artifacts.protocol import ArtifactStore
 from model_envelope.envelope import EnvelopeRecord, FileRef, Manifest, Reproducible
+from model_envelope.metrics.points import MetricPoint
 from model_envelope.runtime.spec import FunctionSpec
 from model_envelope.store import (
     changes,
@@ -35,7 +36,6 @@ from model_envelope.store.rows import (
     BatchRecord,
     Change,
     GarbageReport,
-    MetricPoint,
     Page,
     TagFacet,
 )
@@ -347,6 +347,7 @@ class Store:
         since: datetime | None = None,
         until: datetime | None = None,
         envelope_ids: Collection[str] | None = None,
+        tags: Sequence[str] = (),
     ) -> dict[str, list[Any]]:
         """Columns of logged points: `metrics.COLUMNS`, by envelope, name and step.
 
@@ -356,10 +357,17 @@ class Store:
             since: logged at this time or later.
             until: logged before this time.
             envelope_ids: which envelopes, instead of or besides `query`.
+            tags: keys of tags to add, each as a column `tag.<key>`.
         """
         return self._database.read(
             lambda c: metrics.metric_rows(
-                c, query=query, names=names, since=since, until=until, envelope_ids=envelope_ids
+                c,
+                query=query,
+                names=names,
+                since=since,
+                until=until,
+                envelope_ids=envelope_ids,
+                tags=tags,
             )
         )
 

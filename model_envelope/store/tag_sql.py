@@ -303,7 +303,11 @@ class _Row:
         return self._exists(envelope.c.id == self.id, condition)
 
     def _measured(self, name: str) -> tuple[ColumnElement[bool], ...]:
-        return metric_latest.c.envelope_id == self.id, metric_latest.c.name == name
+        return (
+            metric_latest.c.envelope_id == self.id,
+            metric_latest.c.name == name,
+            metric_latest.c.value.is_not(None),
+        )
 
     def _exists(self, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
         found: Select[Any] = select(literal_column("1")).where(*conditions)

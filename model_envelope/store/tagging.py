@@ -14,7 +14,7 @@ from model_envelope.envelope import Reproducible
 from model_envelope.errors import InvalidTag
 from model_envelope.store import changes, reading
 from model_envelope.store.changes import Tick
-from model_envelope.store.database import insert
+from model_envelope.store.database import insert, printable
 from model_envelope.store.rows import ChangeKind
 from model_envelope.store.tables import envelope, tag, tag_count
 
@@ -185,6 +185,7 @@ def record_verification(
     Raises:
         EnvelopeNotFound: there is no such envelope.
     """
+    reason = printable(reason)
     lock_envelope(connection, envelope_id)
     moment = changes.tick(connection)
     touch(connection, envelope_id, moment, reproducible=status, reproducible_reason=reason)
