@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -40,13 +40,17 @@ class S3Artifacts:
     """Objects under `s3://bucket/prefix/<envelope id>/`.
 
     Endpoint, region and credentials are those of the AWS environment and configuration
-    files, e.g. `AWS_ENDPOINT_URL_S3`. What is fetched is kept in the cache folder, and
+    files, e.g. `AWS_ENDPOINT_URL_S3`, unless `access` has them, by the names that
+    `boto3.client` has for them. What is fetched is kept in the cache folder, and
     verified again each time it is handed out.
     """
 
-    def __init__(self, bucket: str, prefix: str = "") -> None:
+    def __init__(
+        self, bucket: str, prefix: str = "", *, access: Mapping[str, str] | None = None
+    ) -> None:
         self.bucket = bucket
         self.prefix = prefix.strip("/")
+        self._access: dict[str, Any] = dict(access or {})
 
     @property
     def address(self) -> str:
@@ -66,7 +70,7 @@ class S3Artifacts:
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         )
-        client: S3Client = boto3.session.Session().client("s3", config=settings)
+        client: S3Client = boto3.session.Session().client("s3", config=settings, **self._access)
         return client
 
     def put(
