@@ -21,23 +21,25 @@ COLUMNS = ("envelope_id", "saved_at", "name", "step", "at", "value", "type")
 
 
 def frame(
-    query: str | Mapping[str, Any] | TagQuery,
+    query: str | Mapping[str, Any] | TagQuery | None,
     names: str | Collection[str] | None = None,
     *,
     since: datetime | None = None,
     until: datetime | None = None,
     tags: Collection[str] = (),
+    envelope_ids: Collection[str] | None = None,
     store: Store | None = None,
 ) -> pd.DataFrame:
     """A row for each logged value, by model in the order of saving, name and step.
 
     Args:
-        query: which models; see tag queries.
+        query: which models; see tag queries. None is all of them.
         names: which metrics; all unless given.
         since: logged at this time or later; with a time zone.
         until: logged before this time; with a time zone.
         tags: tags to add, each as a column named like its key (`tag.<key>` where a
             column has that name already); null for models without the tag.
+        envelope_ids: which models, besides the query.
         store: the configured store unless given.
 
     Returns:
@@ -50,12 +52,16 @@ def frame(
     """
     import pandas as pd
 
-    query = parse(query)
-    chosen = None if names is None else _names(names)
     keys = naming.check_tag_keys(tuple(tags))
     with nullcontext(store) if store is not None else _configured_store() as source:
-        points = source.metric_rows(query, chosen, since=since, until=until)
-        tagged = source.tag_rows(query, keys) if keys else {}
+        points = source.metric_rows(
+            None if query is None else parse(query),
+            None if names is None else _names(names),
+            since=since,
+            until=until,
+            envelope_ids=envelope_ids,
+            tags=keys,
+        )
     values = map(number_of, points["value"], points["body"])
     found = pd.DataFrame(
         {
@@ -69,8 +75,9 @@ def frame(
         }
     )
     for key in keys:
-        column = f"tag.{key}" if key in COLUMNS else key
-        found[column] = found["envelope_id"].map(_values_of(tagged, key)).astype("str")
+        found[f"tag.{key}" if key in COLUMNS else key] = pd.Series(
+            points[f"tag.{key}"], dtype="str"
+        )
     return found
 
 
@@ -83,8 +90,3 @@ def _configured_store() -> Store:
     from model_envelope.store.opening import open_store
 
     return open_store(config.store_url())
-
-
-def _values_of(tagged: Mapping[str, list[str]], key: str) -> dict[str, str]:
-    rows = zip(tagged["envelope_id"], tagged["key"], tagged["value"], strict=True)
-    return {envelope_id: value for envelope_id, k, value in rows if k == key}

@@ -116,7 +116,7 @@ def metric_rows(
     chosen = (
         select(*columns.values())
         .select_from(source)
-        .where(reading.live if query is None else reading.matching(query))
+        .where(reading.live if query is None else tag_sql.narrowed(query, connection))
         .order_by(metric.c.envelope_revision, metric.c.name, metric.c.step)
     )
     if names is not None:
