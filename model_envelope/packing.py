@@ -58,18 +58,30 @@ def archive(modules: Iterable[ModuleType], path: Path) -> tuple[str, ...]:
     Raises:
         InvalidInput: one of them has no source that could travel.
     """
-    files = {name: file for module in modules for name, file in sources(module).items()}
+    files = {name: file for module in modules for name, file in _files(module)}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
         for name in sorted(files):
             target.writestr(zipfile.ZipInfo(name, _ZIP_EPOCH), files[name].read_bytes())
     return tuple(sorted({Path(name).parts[0].removesuffix(".py") for name in files}))
 
 
-def sources(module: ModuleType) -> dict[str, Path]:
-    """The files of a custom module, by their path in the archive.
+def check_modules(modules: Iterable[ModuleType]) -> tuple[ModuleType, ...]:
+    """Custom modules, as given.
 
     Raises:
-        InvalidInput: it is no module, or a part of a package, or has no source.
+        InvalidInput: one of them is no module, or a part of a package, or has no source.
+    """
+    found = tuple(modules)
+    for module in found:
+        roots(module)
+    return found
+
+
+def roots(module: ModuleType) -> list[Path]:
+    """The folders of a custom package, or the one file of a custom module.
+
+    Raises:
+        InvalidInput: see `check_modules`.
     """
     if not isinstance(module, ModuleType):
         raise InvalidInput(f"modules takes modules, not {module!r:.60}: `import it` and pass that.")
@@ -79,21 +91,24 @@ def sources(module: ModuleType) -> dict[str, Path]:
             f"{module.__name__} is a part of {top}, and parts import each other: pass "
             f"modules=[{top}]."
         )
-    if module.__name__ == "__main__":
+    if top == "__main__":
         raise InvalidInput(
             "modules=[__main__] is not needed: functions of a script travel by themselves."
         )
     if hasattr(module, "__path__"):
-        roots = [Path(root) for root in module.__path__]
-        return {
-            str(Path(top) / file.relative_to(root)): file
-            for root in roots
-            for file in sorted(root.rglob("*"))
-            if file.is_file() and "__pycache__" not in file.parts and file.suffix != ".pyc"
-        }
+        return [Path(root) for root in module.__path__]
     if module.__file__ is None:
         raise InvalidInput(f"Module {top} has no source file: it cannot travel with a model.")
-    return {Path(module.__file__).name: Path(module.__file__)}
+    return [Path(module.__file__)]
+
+
+def _files(module: ModuleType) -> Iterator[tuple[str, Path]]:
+    for root in roots(module):
+        if root.is_file():
+            yield root.name, root
+        for file in root.rglob("*"):
+            if file.is_file() and "__pycache__" not in file.parts and file.suffix != ".pyc":
+                yield str(Path(module.__name__) / file.relative_to(root)), file
 
 
 class _Recorder(cloudpickle.Pickler):  # type: ignore[misc]

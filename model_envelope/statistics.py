@@ -65,7 +65,7 @@ def _numbers(column: pa.ChunkedArray) -> Any | None:
     else:
         return None
     valid = column.drop_null()
-    return valid.filter(pc.is_finite(valid)).to_numpy()
+    return valid.filter(pc.is_finite(valid)).to_numpy().copy()  # the sketch wants it writable
 
 
 def _numeric(values: Any) -> dict[str, Any]:

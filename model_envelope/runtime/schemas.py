@@ -81,6 +81,19 @@ def require(signature: Signature, schema: pa.Schema, what: str) -> None:
         raise SchemaError(f"{what} does not fit what the model takes:", problems=problems)
 
 
+def require_width(signature: Signature, columns: int) -> None:
+    """Check how many columns an array has.
+
+    Raises:
+        SchemaError: not as many as the model takes.
+    """
+    if columns != len(signature.columns):
+        raise SchemaError(
+            f"The input has {columns} columns, but the model takes {len(signature.columns)}: "
+            f"{', '.join(signature.names)}."
+        )
+
+
 def accepts(expected: pa.DataType, given: pa.DataType) -> bool:
     """Whether values of `given` become `expected` without loss of meaning.
 

@@ -1,0 +1,128 @@
+"""Running an envelope in its own environment, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pyarrow as pa
+
+from model_envelope import errors
+from model_envelope.artifacts.protocol import ArtifactStore
+from model_envelope.envelope import EnvelopeRecord, Environment
+from model_envelope.environment.build import BuiltEnvironment, build
+from model_envelope.environment.lock import lock
+from model_envelope.errors import EnvelopeError, InvalidInput, PredictionFailed
+from model_envelope.runtime.loading import MODULES, LoadPlan
+from model_envelope.shipping import runtime_archive
+from model_envelope.store.store import Store
+
+_log = logging.getLogger(__name__)
+
+# Set by whoever starts us, and meant for that interpreter, not for the model's.
+_FOREIGN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYTHONSTARTUP")
+
+
+def load_plan(record: EnvelopeRecord, function: str) -> LoadPlan:
+    """What must be loaded to call a query function.
+
+    Raises:
+        InvalidInput: the envelope has no such function.
+    """
+    try:
+        spec = record.functions[function]
+    except KeyError:
+        raise InvalidInput(
+            f"Envelope {record.id} has no query function {function!r}; it has "
+            f"{', '.join(record.functions)}."
+        ) from None
+    needed = [spec.file, *([MODULES] if record.manifest.modules else [])]
+    return LoadPlan(
+        envelope_id=record.id,
+        function=spec,
+        files={name: record.files[name].sha256 for name in needed},
+        modules=record.manifest.modules,
+    )
+
+
+def fetch(artifacts: ArtifactStore, plan: LoadPlan) -> Path:
+    """The local, verified folder with the files of a plan.
+
+    Raises:
+        ArtifactMissing: a file is not there.
+        ArtifactCorrupted: a digest differs.
+    """
+    paths = [
+        artifacts.fetch(f"{plan.envelope_id}/{name}", sha256=digest)
+        for name, digest in plan.files.items()
+    ]
+    return paths[0].parent
+
+
+def ensure_environment(store: Store, environment: Environment, cache: Path) -> BuiltEnvironment:
+    """Lock an environment on first need, once for all its models, and build it here.
+
+    Raises:
+        EnvironmentNotBuildable: it cannot be resolved or installed.
+        MissingDependency: uv is not installed.
+    """
+    text = store.get_lock(environment.digest)
+    if text is None:
+        _log.info("Resolving environment %s", environment.digest[:12])
+        text = store.put_lock(environment.digest, lock(environment))
+    return build(environment, text, cache=cache)
+
+
+def run_isolated(
+    python: Path, plan: LoadPlan, directory: Path, table: pa.Table, cache: Path
+) -> pa.Table:
+    """Predict a table by the interpreter `python`.
+
+    Raises:
+        PredictionFailed: the model's code raised, or its process died.
+        EnvelopeError: whatever else the process refused.
+    """
+    with tempfile.TemporaryDirectory(prefix="model-envelope-") as name:
+        folder = Path(name)
+        job = {
+            "plan": plan.to_json(),
+            "directory": str(directory),
+            "scratch": str(cache / "modules"),
+        }
+        (folder / "job.json").write_text(json.dumps(job))
+        with pa.ipc.new_file(str(folder / "input.arrow"), table.schema) as writer:
+            writer.write_table(table)
+        done = subprocess.run(
+            [str(python), "-m", "model_envelope.runtime", name],
+            env=_clean_environment(runtime_archive(cache)),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise _failure(folder, done)
+        with pa.OSFile(str(folder / "output.arrow")) as file, pa.ipc.open_file(file) as reader:
+            return reader.read_all()
+
+
+def _clean_environment(archive: Path) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if key not in _FOREIGN}
+    return kept | {"PYTHONPATH": str(archive), "PYTHONNOUSERSITE": "1"}
+
+
+def _failure(folder: Path, done: subprocess.CompletedProcess[str]) -> EnvelopeError:
+    report = folder / "error.json"
+    if report.exists():
+        body = json.loads(report.read_text())
+        kind = getattr(errors, body["type"], PredictionFailed)
+        error: EnvelopeError = kind(body["message"])
+        error.add_note(body["traceback"])
+        return error
+    last = "\n".join(done.stderr.strip().splitlines()[-5:])
+    return PredictionFailed(
+        f"The model's process ended with {done.returncode} and no answer. It said:\n{last}"
+    )
