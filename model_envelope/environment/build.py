@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import logging
+import platform
 import re
-import shutil
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
 
 from model_envelope.envelope import Environment
-from model_envelope.environment.caching import environments, locked, mark_used, sweep
+from model_envelope.environment.caching import (
+    environments,
+    locked,
+    mark_used,
+    set_aside,
+    staged,
+    sweep,
+)
 from model_envelope.environment.capture import check_platform, minor_version, this_platform
 from model_envelope.environment.installed import installation
 from model_envelope.environment.interpreters import find_interpreter
@@ -69,8 +75,6 @@ def build(environment: Environment, lock_text: str, *, cache: Path) -> BuiltEnvi
 
 def current_matches(environment: Environment) -> tuple[str, ...]:
     """How this interpreter differs from an environment, one line each; empty if not at all."""
-    import platform
-
     differences = []
     here = platform.python_version()
     if minor_version(here) != minor_version(environment.python):
@@ -100,15 +104,11 @@ def _build(environment: Environment, lock_text: str, prefix: Path) -> None:
     )
     minor = minor_version(environment.python)
     interpreter = find_interpreter(minor, folder=prefix.parent)
-    staged = prefix.with_name(f"{prefix.name}.building-{uuid.uuid4().hex[:8]}")
-    try:
-        _install(interpreter, lock_text, staged)
+    with staged(prefix) as folder:
+        _install(interpreter, lock_text, folder)
         if prefix.exists():
-            prefix.rename(prefix.with_name(f"{prefix.name}.removing-{staged.name[-8:]}"))
-        staged.rename(prefix)
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
-    sweep(prefix.parent, prefix.name)
+            set_aside(prefix)
+        folder.rename(prefix)
 
 
 def _install(interpreter: Path, lock_text: str, prefix: Path) -> None:

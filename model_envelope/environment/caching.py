@@ -8,10 +8,13 @@ import os
 import re
 import shutil
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+
+from model_envelope.errors import EnvironmentNotBuildable
 
 _log = logging.getLogger(__name__)
 
@@ -20,9 +23,19 @@ _OURS = re.compile(r"(?P<digest>[0-9a-f]{64})(?P<rest>\.(?:building|removing)-.+
 
 
 def environments(cache: Path) -> Path:
-    """The folder of built environments in the cache; it is made if it is not there."""
+    """The folder of built environments in the cache; it is made if it is not there.
+
+    Raises:
+        EnvironmentNotBuildable: it cannot be made.
+    """
     folder = cache.absolute() / "environments"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentNotBuildable(
+            f"Environments are built in {folder}, which cannot be made ({error.strerror}): set "
+            "MODEL_ENVELOPE_CACHE to a folder on a local disk."
+        ) from error
     return folder
 
 
@@ -44,6 +57,31 @@ def mark_used(built: Path) -> None:
         (built / _STAMP).touch()
     else:
         os.utime(built)
+
+
+@contextmanager
+def staged(target: Path) -> Iterator[Path]:
+    """A free name beside `target` to build it under; what is left there is removed.
+
+    Raises:
+        EnvironmentNotBuildable: the disk is full, or something else of the kind.
+    """
+    place = target.with_name(f"{target.name}.building-{uuid.uuid4().hex[:8]}")
+    try:
+        yield place
+    except OSError as error:
+        raise EnvironmentNotBuildable(
+            f"The environment cannot be written to {target.parent}: {error}."
+        ) from error
+    finally:
+        _remove(place)
+
+
+def set_aside(item: Path) -> None:
+    """Remove an environment; it is gone in one step, so that no half of it is ever found."""
+    away = item.with_name(f"{item.name[:64]}.removing-{uuid.uuid4().hex[:8]}")
+    item.rename(away)
+    _remove(away)
 
 
 def sweep(folder: Path, digest: str) -> None:
@@ -69,10 +107,7 @@ def prune(cache: Path, *, keep: timedelta) -> tuple[str, ...]:
         with locked(folder / f"{ours['digest']}.lock"):
             sweep(folder, ours["digest"])
             if item.exists() and _last_used(item) < oldest:
-                # Out of the way in one step: a half removed environment is never found.
-                away = folder / f"{ours['digest']}.removing-{os.getpid()}"
-                item.rename(away)
-                _remove(away)
+                set_aside(item)
                 removed.append(item.name)
     return tuple(removed)
 

@@ -9,13 +9,12 @@ import os
 import subprocess
 import sys
 import tarfile
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from model_envelope.environment.build import BuiltEnvironment
-from model_envelope.environment.caching import locked, mark_used, sweep
+from model_envelope.environment.caching import locked, mark_used, staged, sweep
 from model_envelope.errors import EnvironmentNotBuildable
 
 LAYOUT = 1
@@ -77,14 +76,9 @@ def pack(built: BuiltEnvironment) -> Path:
         with locked(built.prefix.with_name(f"{built.prefix.name}.lock")):
             sweep(built.prefix.parent, built.prefix.name)
             if not archive.exists():
-                staged = built.prefix.with_name(
-                    f"{built.prefix.name}.building-{uuid.uuid4().hex[:8]}"
-                )
-                try:
-                    _write(staged, _contents(built))
-                    staged.rename(archive)
-                finally:
-                    staged.unlink(missing_ok=True)
+                with staged(built.prefix) as file:
+                    _write(file, _contents(built))
+                    file.rename(archive)
     mark_used(archive)
     return archive
 
@@ -125,9 +119,9 @@ def _contents(built: BuiltEnvironment) -> dict[str, Path | bytes | str]:
     interpreter = _probe(built)
     launcher = _LAUNCHER.format(program=interpreter.program.name)
     contents: dict[str, Path | bytes | str] = {
-        "bin/python": launcher.encode(),
-        "bin/python3": "python",
         f"bin/{interpreter.program.name}": "python",
+        "bin/python3": "python",
+        "bin/python": launcher.encode(),
     }
     for file in (interpreter.program, *interpreter.libraries):
         contents[f"libexec/{file.name}"] = file
