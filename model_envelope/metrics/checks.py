@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable, Mapping, Sequence, Sized
+from datetime import UTC, datetime
 from decimal import Decimal
 from numbers import Real
 from typing import Any, Literal
@@ -87,6 +88,21 @@ def missing(value: Any) -> bool:
         return value is None or bool(value != value)  # noqa: PLR0124 - only NaN differs from itself
     except (TypeError, ValueError):  # pandas.NA is neither equal nor different
         return True
+
+
+def moment(value: object, what: str) -> datetime:
+    """A time in UTC, as the plain type: databases bind those of pandas and pendulum otherwise.
+
+    Raises:
+        InvalidInput: it is no datetime with a time zone.
+    """
+    if not isinstance(value, datetime) or value.utcoffset() is None:
+        raise InvalidInput(
+            f"{what} is {value!r:.60}: a datetime with a time zone is expected. "
+            "Write .replace(tzinfo=datetime.UTC) if UTC is meant."
+        )
+    utc = value.astimezone(UTC)
+    return datetime(*utc.timetuple()[:6], utc.microsecond, tzinfo=UTC)
 
 
 def listed(values: Iterable[Any], what: str) -> list[Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from model_envelope import config
 from model_envelope import names as naming
+from model_envelope.metrics.checks import moment
 from model_envelope.metrics.points import number_of
 from model_envelope.tag_query import TagQuery, parse
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from model_envelope.store.store import Store
 
 COLUMNS = ("envelope_id", "saved_at", "name", "step", "at", "value", "type")
+MOMENT = "datetime64[us, UTC]"
 
 
 def frame(
@@ -26,7 +28,7 @@ def frame(
     *,
     since: datetime | None = None,
     until: datetime | None = None,
-    tags: Collection[str] = (),
+    tags: str | Collection[str] = (),
     envelope_ids: Collection[str] | None = None,
     store: Store | None = None,
 ) -> pd.DataFrame:
@@ -52,13 +54,13 @@ def frame(
     """
     import pandas as pd
 
-    keys = naming.check_tag_keys(tuple(tags))
+    keys = naming.check_tag_keys(_listed(tags))
     with nullcontext(store) if store is not None else _configured_store() as source:
         points = source.metric_rows(
             None if query is None else parse(query),
-            None if names is None else _names(names),
-            since=since,
-            until=until,
+            None if names is None else tuple(map(naming.check_metric_name, _listed(names))),
+            since=None if since is None else moment(since, "since"),
+            until=None if until is None else moment(until, "until"),
             envelope_ids=envelope_ids,
             tags=keys,
         )
@@ -66,24 +68,22 @@ def frame(
     found = pd.DataFrame(
         {
             "envelope_id": pd.Series(points["envelope_id"], dtype="str"),
-            "saved_at": pd.to_datetime(pd.Series(points["saved_at"], dtype=object), utc=True),
+            "saved_at": pd.Series(points["saved_at"], dtype=MOMENT),
             "name": pd.Series(points["name"], dtype="str"),
             "step": pd.Series(points["step"], dtype="int64"),
-            "at": pd.to_datetime(pd.Series(points["at"], dtype=object), utc=True),
+            "at": pd.Series(points["at"], dtype=MOMENT),
             "value": pd.Series(values, dtype="float64"),
             "type": pd.Series(points["type"], dtype="str"),
         }
     )
     for key in keys:
-        found[f"tag.{key}" if key in COLUMNS else key] = pd.Series(
-            points[f"tag.{key}"], dtype="str"
-        )
+        column = f"tag.{key}" if key in COLUMNS else key
+        found[column] = pd.Series(points[f"tag.{key}"], dtype="str")
     return found
 
 
-def _names(names: str | Collection[str]) -> tuple[str, ...]:
-    listed = (names,) if isinstance(names, str) else tuple(names)
-    return tuple(map(naming.check_metric_name, listed))
+def _listed(names: str | Collection[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(dict.fromkeys(names))
 
 
 def _configured_store() -> Store:

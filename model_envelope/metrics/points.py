@@ -12,6 +12,7 @@ from numbers import Real
 from typing import Any
 
 from model_envelope.errors import InvalidInput
+from model_envelope.metrics.checks import moment
 from model_envelope.metrics.metric_type import MetricType
 from model_envelope.metrics.registry import UnknownMetric, read
 from model_envelope.metrics.scalar import NOT_FINITE, Scalar, not_finite
@@ -58,7 +59,7 @@ def to_points(
         InvalidInput: one of them is something else.
     """
     check_metric_name(name)
-    step, at = _step(step), _moment(at)
+    step, at = _step(step), datetime.now(UTC) if at is None else moment(at, "at")
     metric = _as_metric(name, value)
     if isinstance(metric, Scalar):
         return [_scalar_point(name, metric.value, step, at)]
@@ -75,7 +76,7 @@ def points_of(
     Raises:
         InvalidInput: also if a name is that of another one's projection.
     """
-    at = _moment(at)
+    at = datetime.now(UTC) if at is None else at
     found: dict[str, MetricPoint] = {}
     for name, value in values.items():
         for point in to_points(name, value, step=step, at=at):
@@ -166,17 +167,3 @@ def _step(step: int) -> int:
     if whole is None or isinstance(step, bool) or not -(2**63) <= whole < 2**63:
         raise InvalidInput(f"step must be a whole number of 64 bits, not {step!r:.60}.")
     return whole
-
-
-def _moment(at: datetime | None) -> datetime:
-    if at is None:
-        return datetime.now(UTC)
-    if not isinstance(at, datetime) or at.utcoffset() is None:
-        raise InvalidInput(
-            f"at must be a datetime with a time zone, not {at!r:.60}. "
-            "Write at.replace(tzinfo=datetime.UTC) if UTC is meant."
-        )
-    utc = at.astimezone(UTC)
-    return datetime(  # not a subclass (pandas, pendulum), which databases bind differently
-        *utc.timetuple()[:6], utc.microsecond, tzinfo=UTC
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from model_envelope.errors import InvalidInput
@@ -40,7 +40,7 @@ class TimeSeries(MetricType):
     mean: float = math.nan
 
     def __post_init__(self) -> None:
-        times = tuple(_utc(time, f"times[{i}]") for i, time in enumerate(self.times))
+        times = tuple(checks.moment(time, f"times[{i}]") for i, time in enumerate(self.times))
         values = checks.numbers(self.values, "values")
         checks.same_length(times=times, values=values)
         checks.ordered(times, "times", "rising")
@@ -87,9 +87,3 @@ class TimeSeries(MetricType):
             y=vega.quantitative("value", title="Value", scale={"zero": False}),
             **vega.line_by_model(n_models),
         )
-
-
-def _utc(time: object, what: str) -> datetime:
-    if not isinstance(time, datetime) or time.utcoffset() is None:
-        raise InvalidInput(f"{what} is {time!r:.60}: a datetime with a time zone is expected.")
-    return time.astimezone(UTC)
