@@ -10,7 +10,7 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from model_envelope.environment.installed import Installation, Package, location
+from model_envelope.environment.installed import Installation, Origin, Package, location
 
 _STANDARD = sys.stdlib_module_names | {"__main__", "__mp_main__"}
 
@@ -36,7 +36,7 @@ class Closure:
         self._installed = installed
         self._custom = frozenset(custom)
         self._extras: defaultdict[str, set[str]] = defaultdict(set)
-        self._unindexed: defaultdict[str, set[str]] = defaultdict(set)
+        self._unindexed: defaultdict[tuple[str, Origin], set[str]] = defaultdict(set)
         self._problems: dict[str, str] = {}
         self._covered = {o for module in custom for o in installed.owners_of(module) or ()}
         for name in self._covered:
@@ -55,7 +55,7 @@ class Closure:
     @property
     def problems(self) -> list[str]:
         """What stands against it: one sentence each, with what to do."""
-        unindexed = [self._unindexed_message(name) for name in self._unindexed]
+        unindexed = [_unindexed_message(*item) for item in self._unindexed.items()]
         return sorted([*self._problems.values(), *unindexed])
 
     def add_module(self, module: str) -> None:
@@ -68,8 +68,7 @@ class Closure:
             self._problems[top] = self._unowned_message(module)
         for name in owners or ():
             self._add(name)
-            if self._installed.packages[name].origin is not None:
-                self._unindexed[name].add(top)
+            self._require_index(name, [top])
 
     def add_requirement(self, requirement: Requirement) -> None:
         """Collect a distribution that was asked for by name."""
@@ -99,8 +98,8 @@ class Closure:
                     waiting.append((target, extra))
                     self._extras[target].add(extra)
         for package in self.packages:
-            if package.origin is not None and package.name not in self._covered:
-                self._unindexed[package.name].update(package.top_level)
+            if package.name not in self._covered:
+                self._require_index(package.name, package.top_level)
             if not package.version:
                 self._problems[package.name] = f"{package.name} has no version: reinstall it."
 
@@ -131,14 +130,10 @@ class Closure:
     def _travels(self, module: str) -> bool:
         return any(module == name or module.startswith(f"{name}.") for name in self._custom)
 
-    def _unindexed_message(self, name: str) -> str:
+    def _require_index(self, name: str, modules: Iterable[str]) -> None:
         origin = self._installed.packages[name].origin
-        assert origin is not None  # noqa: S101
-        return (
-            f"{name} is installed {_NOT_FROM_AN_INDEX[origin.kind]} ({origin.source}): pass "
-            f"modules={sorted(self._unindexed[name])} to save its source with the model, or "
-            "install a published version."
-        )
+        if origin is not None and name != _OWN_DISTRIBUTION:
+            self._unindexed[name, origin].update(modules)
 
     def _unowned_message(self, module: str) -> str:
         top = module.partition(".")[0]
@@ -151,8 +146,17 @@ class Closure:
             )
         return (
             f"{top} ({location(top) or 'made at run time'}) belongs to no installed "
-            f"distribution: pass modules={[top]} to save its source with the model.{_conda()}"
+            f"distribution: pass modules=[{top}] to save its source with the model.{_conda()}"
         )
+
+
+def _unindexed_message(item: tuple[str, Origin], modules: Collection[str]) -> str:
+    name, origin = item
+    return (
+        f"{name} is installed {_NOT_FROM_AN_INDEX[origin.kind]} ({origin.source}): pass "
+        f"modules=[{', '.join(sorted(modules))}] to save its source with the model, or install "
+        "a published version."
+    )
 
 
 def _conda() -> str:

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from importlib import metadata
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
-from urllib.request import url2pathname
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -210,7 +209,7 @@ def _origin(direct_url: dict[str, object]) -> Origin:
         commit = version_control.get("commit_id", "")
         return Origin(kind="vcs", source=f"{version_control.get('vcs')}+{url}@{commit}")
     if "dir_info" in direct_url:
-        return Origin(kind="local", source=url, folder=Path(url2pathname(urlsplit(url).path)))
+        return Origin(kind="local", source=url, folder=Path(unquote(urlsplit(url).path)))
     return Origin(kind="url", source=url)
 
 

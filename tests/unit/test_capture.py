@@ -202,7 +202,7 @@ def test_all_problems_are_told_at_once(
 
     message = str(caught.value)
     assert "absent is required by alpha but not installed here: pip install 'absent>=2'" in message
-    assert "pass modules=['features']" in message
+    assert "pass modules=[features]" in message
     assert "git+https://git.example/x.git@c0ffee" in message
     assert "no files with hashes" in message
     assert "secret" not in message
@@ -227,7 +227,7 @@ def test_checkout_is_refused_and_then_covered_by_modules(
     )
     site.install("beta")
 
-    with pytest.raises(EnvironmentNotCapturable, match=re.escape("pass modules=['churn'] ")):
+    with pytest.raises(EnvironmentNotCapturable, match=re.escape("pass modules=[churn] ")):
         capture({"churn.features", "beta"})
 
     environment = capture({"churn.features"}, custom={"churn"})
@@ -236,7 +236,7 @@ def test_checkout_is_refused_and_then_covered_by_modules(
     assert own.source == project.as_uri()
 
     # Only what is named travels: another module of the same checkout is still missing.
-    with pytest.raises(EnvironmentNotCapturable, match=re.escape("modules=['churn_tools']")):
+    with pytest.raises(EnvironmentNotCapturable, match=re.escape("modules=[churn_tools]")):
         capture({"churn.features", "churn_tools"}, custom={"churn"})
 
 
@@ -245,7 +245,7 @@ def test_checkout_required_by_an_installed_distribution_is_named(
 ) -> None:
     site.install("alpha", requires=["helpers"])
     site.install("helpers", direct_url={"url": tmp_path.as_uri(), "dir_info": {}})
-    with pytest.raises(EnvironmentNotCapturable, match=re.escape("modules=['helpers']")):
+    with pytest.raises(EnvironmentNotCapturable, match=re.escape("modules=[helpers]")):
         capture({"alpha"})
     assert pins(capture({"alpha"}, custom={"helpers"})) == {"alpha==1.0", "helpers==1.0"}
 
