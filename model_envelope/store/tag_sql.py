@@ -293,7 +293,7 @@ class _Row:
                     tag.c.envelope_id == self.id, tag.c.key == key, tag.c.value.in_(values)
                 )
             case HasMetric(name):
-                return self._exists(*self._measured(name))
+                return self._exists(*self._measured(name), metric_latest.c.value.is_not(None))
             case MetricIs(name, comparison, number):
                 compared = _COMPARE[comparison](metric_latest.c.value, number)
                 return self._exists(*self._measured(name), compared)
@@ -303,11 +303,7 @@ class _Row:
         return self._exists(envelope.c.id == self.id, condition)
 
     def _measured(self, name: str) -> tuple[ColumnElement[bool], ...]:
-        return (
-            metric_latest.c.envelope_id == self.id,
-            metric_latest.c.name == name,
-            metric_latest.c.value.is_not(None),
-        )
+        return metric_latest.c.envelope_id == self.id, metric_latest.c.name == name
 
     def _exists(self, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
         found: Select[Any] = select(literal_column("1")).where(*conditions)

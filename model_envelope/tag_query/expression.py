@@ -42,7 +42,7 @@ class TagIn:
 
 @dataclass(frozen=True, slots=True)
 class HasMetric:
-    """A scalar of this name was logged, whatever its value."""
+    """A scalar of this name was logged, and is a number."""
 
     name: str
 
@@ -171,7 +171,7 @@ def holds(  # noqa: PLR0911 - one for each kind of term
 ) -> bool:
     """Whether an envelope with these tags and last metric values satisfies the expression.
 
-    No comparison holds of a metric that is NaN.
+    A metric that is NaN counts as one that was never logged, as in the store.
     """
     match expression:
         case And(terms):
@@ -185,7 +185,7 @@ def holds(  # noqa: PLR0911 - one for each kind of term
         case TagIn(key, values):
             return tags.get(key) in values
         case HasMetric(name):
-            return name in metrics
+            return not math.isnan(metrics.get(name, math.nan))
         case MetricIs(name, comparison, number):
             return _COMPARE[comparison](metrics.get(name, math.nan), number)
         case IsArchived():

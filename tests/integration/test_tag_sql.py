@@ -1,0 +1,451 @@
+"""Tag queries as SQL mean what they mean in memory, and take the plans they are made for."""
+
+from __future__ import annotations
+
+import json
+import math
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection, Engine, delete, event, func, insert, select, text
+
+from model_envelope.store import tag_sql
+from model_envelope.store.engine import make_engine, parse_url
+from model_envelope.store.near_misses import near_misses
+from model_envelope.store.tables import envelope, metric_latest, tag, tag_count
+from model_envelope.tag_query import TagQuery, parse
+from model_envelope.tag_query.expression import (
+    Expression,
+    HasMetric,
+    HasTag,
+    IsArchived,
+    MetricIs,
+    TagIn,
+    all_of,
+    any_of,
+    clauses,
+    holds,
+    negate,
+    render,
+)
+
+MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Saved:
+    tags: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    archived: bool = False
+    deleted: bool = False
+
+    def satisfies(self, expression: Expression) -> bool:
+        return not self.deleted and holds(expression, self.tags, self.metrics, self.archived)
+
+
+def id_of(revision: int) -> str:
+    # Not in the order of revisions, so that no order by id passes for one by revision.
+    return f"{revision * 7919 % 1_000_003:020x}"
+
+
+@pytest.fixture
+def engine(store_url: str) -> Iterator[Engine]:
+    engine = make_engine(parse_url(store_url))
+    yield engine
+    engine.dispose()
+
+
+def fill(
+    connection: Connection,
+    stored: Sequence[Saved],
+    counts: Mapping[tuple[str, str], int] | None = None,
+) -> None:
+    """Replace everything: revisions from 1 on. `counts` stand in for the true ones."""
+    for table in (metric_latest, tag, tag_count, envelope):
+        connection.execute(delete(table))
+    numbered = [(id_of(revision), revision, saved) for revision, saved in enumerate(stored, 1)]
+    if counts is None:
+        counts = Counter(item for saved in stored for item in saved.tags.items())
+    rows: dict[Any, list[dict[str, Any]]] = {
+        envelope: [_envelope_row(*item) for item in numbered],
+        tag: [
+            {"key": key, "value": value, "revision": revision, "envelope_id": envelope_id}
+            for envelope_id, revision, saved in numbered
+            for key, value in saved.tags.items()
+        ],
+        metric_latest: [
+            {
+                "envelope_id": envelope_id,
+                "name": name,
+                "step": 0,
+                "value": None if math.isnan(value) else value,
+            }
+            for envelope_id, _, saved in numbered
+            for name, value in saved.metrics.items()
+        ],
+        tag_count: [
+            {"key": key, "value": value, "envelopes": n} for (key, value), n in counts.items()
+        ],
+    }
+    for table, values in rows.items():
+        if values:
+            connection.execute(insert(table), values)
+
+
+def _envelope_row(envelope_id: str, revision: int, saved: Saved) -> dict[str, Any]:
+    return {
+        "id": envelope_id,
+        "revision": revision,
+        "updated_revision": revision,
+        "save_key": envelope_id,
+        "created_at": MOMENT,
+        "description": "",
+        "archived": saved.archived,
+        "deleted_at": MOMENT if saved.deleted else None,
+        "manifest_sha256": "0" * 64,
+        "manifest": "{}",
+        "environment_digest": "0" * 64,
+        "reproducible": "unproved",
+        "reproducible_reason": "",
+    }
+
+
+# Small worlds, in which much matches.
+
+keys = st.sampled_from(["a", "b", "odd-key"])
+values = st.sampled_from(["x", "y", "z"])
+metric_names = st.sampled_from(["m", "n/1"])
+numbers = st.sampled_from([-math.inf, -1.5, 0.0, 0.1, 1e300, math.inf])
+stored_envelopes = st.lists(
+    st.builds(
+        Saved,
+        tags=st.dictionaries(keys, values),
+        metrics=st.dictionaries(metric_names, numbers | st.just(math.nan)),
+        archived=st.sampled_from([False, False, False, True]),
+        deleted=st.sampled_from([False, False, False, True]),
+    ),
+    max_size=12,
+)
+# What is counted may lag or be wrong; it decides the plan, never the answer.
+tag_counts = st.dictionaries(st.tuples(keys, values), st.sampled_from([1, 5, 5000]))
+many = tuple(f"filler {i}" for i in range(tag_sql.MAX_COVER))
+leaf: st.SearchStrategy[Expression] = st.one_of(
+    st.builds(HasTag, keys),
+    st.builds(TagIn, keys, st.tuples(values)),
+    st.builds(TagIn, keys, st.tuples(values)),
+    st.builds(TagIn, keys, st.lists(values, min_size=2, unique=True).map(tuple)),
+    st.builds(TagIn, keys, values.map(lambda value: (value, *many))),
+    st.builds(HasMetric, metric_names),
+    st.builds(
+        MetricIs,
+        metric_names,
+        st.sampled_from(["==", "<", "<=", ">", ">="]),
+        numbers.filter(math.isfinite),
+    ),
+    st.just(IsArchived()),
+)
+expressions: st.SearchStrategy[Expression] = st.recursive(
+    leaf,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3).map(lambda terms: all_of(*terms)),
+        st.lists(inner, max_size=3).map(lambda terms: all_of(*terms)),
+        st.lists(inner, max_size=3).map(lambda terms: any_of(*terms)),
+        inner.map(negate),
+    ),
+    max_leaves=6,
+)
+on_both_databases = settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+@on_both_databases
+@given(stored_envelopes, tag_counts, expressions, st.booleans())
+def test_sql_finds_what_evaluate_finds(
+    engine: Engine,
+    stored: list[Saved],
+    counts: dict[tuple[str, str], int],
+    expression: Expression,
+    include_archived: bool,
+) -> None:
+    query = TagQuery(expression)
+    matching = [
+        id_of(revision)
+        for revision, saved in enumerate(stored, 1)
+        if not saved.deleted
+        and (
+            saved.satisfies(expression)
+            if include_archived
+            else query.evaluate(saved.tags, saved.metrics, saved.archived)
+        )
+    ]
+    newest_first = matching[::-1]
+    with engine.begin() as connection:
+        fill(connection, stored, counts)
+        options = {"include_archived": include_archived}
+        assert tag_sql.latest(query, connection, **options) == next(iter(newest_first), None)
+        assert tag_sql.count(query, connection, **options) == len(matching)
+        for predicate in (
+            tag_sql.matches(query, **options),
+            tag_sql.narrowed(query, connection, **options),
+        ):
+            found = select(envelope.c.id).where(predicate).order_by(envelope.c.revision)
+            assert connection.scalars(found).all() == matching
+        for descending, expected in ((True, newest_first), (False, matching)):
+            assert pages(connection, query, descending, include_archived) == expected
+
+
+def pages(
+    connection: Connection, query: TagQuery, descending: bool, include_archived: bool
+) -> list[str]:
+    """All matches, read in pages of two."""
+    revisions = dict(connection.execute(select(envelope.c.id, envelope.c.revision)).all())
+    found: list[str] = []
+    while page := tag_sql.newest(
+        query,
+        connection,
+        limit=2,
+        beyond=revisions[found[-1]] if found else None,
+        descending=descending,
+        include_archived=include_archived,
+    ):
+        assert len(page) <= 2
+        found += page
+    return found
+
+
+@on_both_databases
+@given(stored_envelopes, expressions, st.booleans())
+def test_near_misses_are_the_matches_of_all_other_clauses(
+    engine: Engine, stored: list[Saved], expression: Expression, include_archived: bool
+) -> None:
+    query = TagQuery(expression)
+    effective = query.effective(include_archived=include_archived)
+    assume(not any(saved.satisfies(effective) for saved in stored))
+    terms = clauses(effective)
+    expected = {}
+    for term in terms:
+        others = all_of(*(other for other in terms if other != term))
+        near = [id_of(r) for r, saved in enumerate(stored, 1) if saved.satisfies(others)]
+        if near:
+            expected[render(term)] = (len(near), near[-1])
+    with engine.begin() as connection:
+        fill(connection, stored)
+        misses = near_misses(query, connection, include_archived=include_archived)
+    if expected:
+        assert {m.clause: (m.envelopes, m.newest) for m in misses} == expected
+        assert [m.envelopes for m in misses] == sorted((m.envelopes for m in misses), reverse=True)
+        return
+    by_id = {id_of(r): saved for r, saved in enumerate(stored, 1) if not saved.deleted}
+    if not by_id:
+        assert misses == ()
+        return
+    (nearest,) = misses
+    satisfied = {i: sum(saved.satisfies(term) for term in terms) for i, saved in by_id.items()}
+    assert satisfied[nearest.newest] == max(satisfied.values())
+    failed = all_of(*(term for term in terms if not by_id[nearest.newest].satisfies(term)))
+    assert nearest.clause == render(failed)
+
+
+def test_a_near_miss_tells_what_the_newest_has_instead(engine: Engine) -> None:
+    ours = {"name": "ltv", "region": "US"}
+    with engine.begin() as connection:
+        fill(
+            connection,
+            [
+                Saved({**ours, "passes_tests": "no"}, {"auc": 0.5}),
+                Saved({**ours, "passes_tests": "false"}),
+                Saved({"name": "ltv", "region": "UK", "passes_tests": "true"}, {"auc": 0.95}),
+                Saved({**ours, "passes_tests": "true"}, {"auc": 0.95}, archived=True),
+            ],
+        )
+        query = parse("name == 'ltv' and region == 'US' and passes_tests == 'true'")
+        assert [(m.clause, m.envelopes, m.found) for m in near_misses(query, connection)] == [
+            ("passes_tests == 'true'", 2, "passes_tests='false'"),
+            ("region == 'US'", 1, "region='UK'"),
+            ("not archived", 1, "archived"),
+        ]
+        query = parse("region == 'DE' and metric.auc > 0.99")
+        assert [(m.clause, m.envelopes, m.found) for m in near_misses(query, connection)] == [
+            ("region == 'DE' and metric.auc > 0.99", 3, "region='UK', metric.auc=0.95"),
+        ]
+
+
+NASTY = [
+    "' OR 1=1--",
+    "'; DROP TABLE tag; --",
+    "%",
+    "_",
+    "\\",
+    '"',
+    "a",
+    "A",
+    "a\u0301",
+    unicodedata.normalize("NFC", "a\u0301"),
+    ":x",
+    "%(x)s",
+    "?",
+    "$1",
+    "日本",
+    "🦆",
+    "x" * 1024,
+    "nbsp\u00a0inside",
+    "null",
+    "0",
+]
+
+
+def test_keys_and_values_are_taken_to_the_letter(engine: Engine) -> None:
+    with engine.begin() as connection:
+        fill(connection, [Saved({key[:256]: value}) for key in NASTY for value in NASTY])
+        for i, key in enumerate(NASTY):
+            for j, value in enumerate(NASTY):
+                query = parse({key[:256]: value})
+                revision = i * len(NASTY) + j + 1
+                assert parse(query.text) == query
+                assert tag_sql.latest(query, connection) == id_of(revision)
+                assert tag_sql.count(query, connection) == 1
+        assert connection.scalar(select(func.count()).select_from(tag)) == len(NASTY) ** 2
+
+
+PLANNED = [
+    "name == 'rare' and region == 'US' and passes_tests == 'true'",
+    "name == 'rare' and region == 'nowhere' and passes_tests == 'true'",
+    "passes_tests == 'true' and region == 'US' and run == '7'",
+    "name == 'rare' and region != 'UK' and not stage and (passes_tests == 'true' or region)",
+    "name == 'rare' and region == 'UK' or name in ('rare', 'run-7') and region == 'US'",
+    "region == 'US' and passes_tests == 'true' and name",
+]
+
+
+def world(size: int) -> list[Saved]:
+    """Five envelopes of one model among many others; the common tags grow with the size."""
+    return [
+        Saved(
+            {
+                "name": "rare" if i % (size // 5) == 3 else f"model-{i % 7}",
+                "region": "US" if i % 2 else "UK",
+                "parity": "odd" if i % 2 else "even",
+                "passes_tests": "true" if i % 3 else "false",
+                "run": str(i),
+            }
+        )
+        for i in range(size)
+    ]
+
+
+class Work:
+    """What a SQLite connection does, in steps of its virtual machine."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.steps = 0
+        driver: Any = connection.connection.dbapi_connection
+        driver.set_progress_handler(self._step, 1)
+
+    def _step(self) -> int:
+        self.steps += 1
+        return 0
+
+
+@pytest.mark.parametrize("find", [tag_sql.latest, tag_sql.count])
+@pytest.mark.parametrize("query", PLANNED[:-1])
+def test_sqlite_works_no_more_in_a_larger_store(
+    sqlite_store_url: str, query: str, find: Callable[[TagQuery, Connection], object]
+) -> None:
+    engine = make_engine(parse_url(sqlite_store_url))
+    steps = {}
+    for size in (200, 5_000):
+        with engine.begin() as connection:
+            fill(connection, world(size))
+            work = Work(connection)
+            find(parse(query), connection)
+            steps[size] = work.steps
+    engine.dispose()
+    assert 0 < steps[5_000] <= 1.2 * steps[200]
+
+
+@pytest.fixture(scope="module", params=["with statistics", "without statistics"])
+def large_postgres(request: pytest.FixtureRequest) -> Iterator[Connection]:
+    """A PostgreSQL store of 20,000 envelopes."""
+    server = request.getfixturevalue("postgres_server")
+    database = server.create_database(request.getfixturevalue("postgres_template"))
+    engine = make_engine(parse_url(server.url(database)))
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for table in (envelope, tag):
+            connection.execute(text(f"ALTER TABLE {table} SET (autovacuum_enabled = false)"))
+        fill(connection, world(20_000))
+        if request.param == "with statistics":
+            connection.execute(text("ANALYZE"))
+        yield connection
+    engine.dispose()
+    server.drop_database(database)
+
+
+@pytest.mark.parametrize("query", PLANNED)
+def test_latest_on_postgres_reads_the_rarest_tag_only(
+    large_postgres: Connection, query: str
+) -> None:
+    with Statements(large_postgres) as sent:
+        tag_sql.latest(parse(query), large_postgres)
+    *_, (statement, parameters) = sent.statements
+    explained = large_postgres.exec_driver_sql(
+        f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {statement}", parameters
+    ).scalar_one()
+    body = json.loads(explained) if isinstance(explained, str) else explained
+    nodes = list(nodes_of(body[0]["Plan"]))
+    assert not {"Seq Scan", "Hash Join", "Merge Join", "Bitmap Heap Scan"} & {
+        node["Node Type"] for node in nodes
+    }
+    walked = [node for node in nodes if node.get("Alias", "").startswith("walked")]
+    assert walked
+    assert all(node["Index Name"] == "pk_tag" for node in walked)
+    assert sum(rows_read(node) for node in nodes) < 200
+
+
+def test_a_miss_among_common_tags_on_postgres_walks_none_of_them(
+    large_postgres: Connection,
+) -> None:
+    query = parse("region == 'US' and parity == 'even' and passes_tests == 'true'")
+    with Statements(large_postgres) as sent:
+        assert tag_sql.latest(query, large_postgres) is None
+    assert not [statement for statement, _ in sent.statements if "EXISTS" in statement]
+    common_match = parse("region == 'US' and parity == 'odd' and passes_tests == 'true'")
+    assert tag_sql.latest(common_match, large_postgres) == id_of(20_000)
+
+
+class Statements:
+    """The statements sent while it is open, with their parameters."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.statements: list[tuple[str, Any]] = []
+
+    def _note(self, _c: object, _cursor: object, statement: str, parameters: Any, *_: Any) -> None:
+        self.statements.append((statement, parameters))
+
+    def __enter__(self) -> Statements:
+        event.listen(self.connection, "before_cursor_execute", self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        event.remove(self.connection, "before_cursor_execute", self._note)
+
+
+def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes_of(child)
+
+
+def rows_read(node: dict[str, Any]) -> int:
+    removed = node.get("Rows Removed by Filter", 0)
+    return int((node["Actual Rows"] + removed) * node["Actual Loops"])
