@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from numbers import Real
@@ -18,27 +17,11 @@ from model_envelope.metrics.registry import UnknownMetric, read
 from model_envelope.metrics.scalar import NOT_FINITE, Scalar, not_finite
 from model_envelope.metrics.vector import Vector
 from model_envelope.names import check_metric_name
+from model_envelope.store.rows import MetricPoint
 
 MAX_PROJECTIONS = 50
 MAX_BODY = 1_000_000
 """Characters of JSON of one structured metric."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MetricPoint:
-    """One logged value.
-
-    A number stands in `value`. NaN and infinities, which not every database column
-    holds, have no `value` and a `body` of `NaN`, `Infinity` or `-Infinity`. A structured
-    metric has no `value` and its JSON as `body`.
-    """
-
-    name: str
-    step: int = 0
-    at: datetime
-    type: str = "scalar"
-    value: float | None = None
-    body: str | None = None
 
 
 def to_points(

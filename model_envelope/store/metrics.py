@@ -12,9 +12,9 @@ from sqlalchemy import Connection, and_, select
 
 from model_envelope import names
 from model_envelope.errors import InvalidInput
-from model_envelope.metrics.points import MetricPoint
 from model_envelope.store import changes, reading, tag_sql, tagging
 from model_envelope.store.database import upsert
+from model_envelope.store.rows import MetricPoint
 from model_envelope.store.tables import envelope, hyperparameter, metric, metric_latest, tag
 from model_envelope.tag_query import TagQuery
 
@@ -122,7 +122,7 @@ def metric_rows(
     if names is not None:
         chosen = chosen.where(metric.c.name.in_(names))
     if envelope_ids is not None:
-        chosen = chosen.where(metric.c.envelope_id.in_(envelope_ids))
+        chosen = chosen.where(envelope.c.id.in_(envelope_ids))
     if since is not None:
         chosen = chosen.where(metric.c.at >= since)
     if until is not None:

@@ -55,6 +55,23 @@ class Page:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class MetricPoint:
+    """One logged value.
+
+    A number stands in `value`. NaN and infinities, which not every database column
+    holds, have no `value` and a `body` of `NaN`, `Infinity` or `-Infinity`. A structured
+    metric has no `value` and its JSON as `body`.
+    """
+
+    name: str
+    step: int = 0
+    at: datetime
+    type: str = "scalar"
+    value: float | None = None
+    body: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BatchRecord:
     """One run of an envelope over a table.
 

@@ -13,11 +13,11 @@ from sqlalchemy import insert as plain_insert
 from model_envelope import names
 from model_envelope.envelope import EnvelopeRecord, FileRef, Manifest
 from model_envelope.errors import InvalidInput, LeaseLost, SaveConflict
-from model_envelope.metrics.points import MetricPoint
 from model_envelope.runtime.spec import FunctionSpec
 from model_envelope.store import changes, reading, tagging
 from model_envelope.store import metrics as logged
 from model_envelope.store.database import insert
+from model_envelope.store.rows import MetricPoint
 from model_envelope.store.tables import envelope, query_function, upload
 
 

@@ -14,7 +14,6 @@ from sqlalchemy import URL, Engine
 from model_envelope import names
 from model_envelope.artifacts.protocol import ArtifactStore
 from model_envelope.envelope import EnvelopeRecord, FileRef, Manifest, Reproducible
-from model_envelope.metrics.points import MetricPoint
 from model_envelope.runtime.spec import FunctionSpec
 from model_envelope.store import (
     changes,
@@ -36,6 +35,7 @@ from model_envelope.store.rows import (
     BatchRecord,
     Change,
     GarbageReport,
+    MetricPoint,
     Page,
     TagFacet,
 )
