@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from model_envelope.store.store import Store
 
 DEFAULT_CONNECTION = "model_envelope_default"
+S3_EXTRAS = ("aws_session_token", "endpoint_url", "region_name")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,6 +30,7 @@ class Addresses:
 
     store: str = field(repr=False)
     artifacts: str
+    aws_conn_id: str | None = None
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
@@ -61,10 +63,15 @@ class ModelEnvelopeHook(BaseHook):
             StoreError: the store cannot be opened.
             AirflowNotFoundException: the connection is not defined.
         """
+        from model_envelope.artifacts.opening import open_artifacts
         from model_envelope.client.client import Client
 
         addresses = self._addresses()
-        return Client(store=addresses.store, artifacts=addresses.artifacts)
+        client = Client(store=addresses.store, artifacts=addresses.artifacts)
+        if addresses.aws_conn_id:
+            access = s3_access(self.get_connection(addresses.aws_conn_id))
+            client.artifacts = open_artifacts(addresses.artifacts, s3_access=access)
+        return client
 
     def store(self) -> Store:
         """The store alone, for who only asks: one that is not there is not made.
@@ -152,9 +159,28 @@ def read(connection: Connection) -> Addresses:
     return Addresses(
         store=_with_password(store, connection),
         artifacts=artifacts,
+        aws_conn_id=extra.get("aws_conn_id"),
         # Airflow masks the password itself, but not as it stands in a URL.
         secrets=(quote(connection.password, safe=" +"),) if connection.password else (),
     )
+
+
+def s3_access(connection: Connection) -> dict[str, str]:
+    """What a connection of type `aws` says, by the names that boto3 has for it.
+
+    Raises:
+        InvalidInput: it asks for more than keys, region and endpoint, e.g. for a role.
+    """
+    extra = {name: value for name, value in _extra(connection).items() if value}
+    further = sorted(extra.keys() - set(S3_EXTRAS))
+    if further:
+        raise InvalidInput(
+            f"Connection {connection.conn_id!r} has {', '.join(further)}, which artifacts cannot "
+            f"use: only key, secret and {', '.join(S3_EXTRAS)}. For a role, leave aws_conn_id "
+            "empty and give the role to the workers."
+        )
+    keys = {"aws_access_key_id": connection.login, "aws_secret_access_key": connection.password}
+    return {**{name: value for name, value in keys.items() if value}, **extra}
 
 
 def _extra(connection: Connection) -> dict[str, Any]:

@@ -60,10 +60,10 @@ class TagQuerySensor(BaseSensorOperator):
     def execute(self, context: Context) -> str:
         """Look once, then leave the waiting to the triggerer."""
         if not self.deferrable:
-            return str(super().execute(context))
+            return self._found(super().execute(context))
         found = self.poke(context)
         if found:
-            return str(found.xcom_value)
+            return self._found(found.xcom_value)
         since = read_since(self.since)
         trigger = TagQueryTrigger(
             tag_query=self.tag_query,
@@ -85,5 +85,9 @@ class TagQuerySensor(BaseSensorOperator):
 
     def resume(self, context: Context, event: Mapping[str, Any]) -> str:
         """The trigger has fired."""
-        self.log.info("Envelope %s matches, tagged %s.", event["envelope_id"], event["tags"])
-        return str(event["envelope_id"])
+        return self._found(event["envelope_id"])
+
+    def _found(self, envelope_id: Any) -> str:
+        self.log.info("Envelope %s matches.", envelope_id)
+        self.envelope_id = str(envelope_id)
+        return self.envelope_id

@@ -7,15 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
-    from airflow.models.dagrun import DagRun
 
     from model_envelope.client.client import Client
 
@@ -38,10 +36,11 @@ def models(
     """A client of an empty store, which is also Airflow's default connection."""
     from model_envelope.client.client import Client
 
-    extra = {"store": sqlite_store_url, "artifacts": str(tmp_path / "artifacts")}
+    artifacts = str(tmp_path / "artifacts")
+    extra = {"store": sqlite_store_url, "artifacts": artifacts}
     description = json.dumps({"conn_type": "model_envelope", "extra": extra})
     monkeypatch.setenv("AIRFLOW_CONN_MODEL_ENVELOPE_DEFAULT", description)
-    return Client(**extra)
+    return Client(store=sqlite_store_url, artifacts=artifacts)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from model_envelope.errors import InvalidInput
-from model_envelope.operators.hook import DEFAULT_CONNECTION, ModelEnvelopeHook, read
+from model_envelope.operators.hook import DEFAULT_CONNECTION, ModelEnvelopeHook, read, s3_access
 
 URL = "postgresql+psycopg://models@db.example.com/models"
 
@@ -65,11 +65,29 @@ def test_an_extra_that_is_no_json_object_is_refused() -> None:
         read(Connection(conn_id="models", conn_type="model_envelope", extra="[1]"))
 
 
+def test_an_aws_connection_gives_key_region_and_endpoint() -> None:
+    extra = {"region_name": "eu-west-1", "endpoint_url": "https://s3.example", "verify": None}
+    aws = Connection(conn_id="aws", conn_type="aws", login="key", extra=json.dumps(extra))
+    aws.password = "word"  # noqa: S105
+    assert s3_access(aws) == {
+        "aws_access_key_id": "key",
+        "aws_secret_access_key": "word",
+        "region_name": "eu-west-1",
+        "endpoint_url": "https://s3.example",
+    }
+
+
+def test_an_aws_connection_that_wants_a_role_is_refused() -> None:
+    aws = Connection(conn_id="aws", conn_type="aws", extra='{"role_arn": "arn:aws:iam::1:role/x"}')
+    with pytest.raises(InvalidInput, match="'aws' has role_arn"):
+        s3_access(aws)
+
+
 def test_the_client_opens_what_the_connection_says(
     monkeypatch: pytest.MonkeyPatch, sqlite_store_url: str, tmp_path: Path
 ) -> None:
     describe(monkeypatch, "models", sqlite_store_url, tmp_path / "artifacts")
-    assert ModelEnvelopeHook("models").store().head() == 0
+    assert ModelEnvelopeHook("models").client().store.head() == 0
 
 
 async def opened(conn_id: str) -> int:

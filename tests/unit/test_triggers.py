@@ -22,9 +22,9 @@ from airflow.triggers.shared_stream import SharedStreamManager
 from model_envelope import names
 from model_envelope.envelope import Environment, Manifest, Provenance
 from model_envelope.errors import InvalidInput, TagQueryError
+from model_envelope.metrics.points import MetricPoint
 from model_envelope.operators.triggers import CLASS_PATH, TagQueryTrigger
 from model_envelope.store.opening import open_store, upgrade
-from model_envelope.store.rows import MetricPoint
 from model_envelope.store.store import Store
 
 LTV = "canonical_name == 'client_ltv'"
@@ -97,7 +97,7 @@ class Triggerer:
         try:
             async for event in trigger.filter_shared_stream(stream):
                 number = self.streams.bind_pending_event(trigger_id=trigger_id, key=key)
-                if self.persists:
+                if self.persists and number is not None:
                     self.streams.confirm_persisted([number])
                 events.put_nowait(event.payload)
         finally:
