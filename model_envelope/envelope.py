@@ -138,8 +138,10 @@ class EnvelopeRecord:
 
     @property
     def functions(self) -> dict[str, FunctionSpec]:
-        """Every query function by name; `predict` first."""
-        return {**self.manifest.functions, **self.added_functions}
+        """Every query function by name; `predict` first, then by name, then those added."""
+        saved = self.manifest.functions
+        first = {name: saved[name] for name in ("predict",) if name in saved}
+        return {**first, **saved, **self.added_functions}
 
     @property
     def files(self) -> dict[str, FileRef]:

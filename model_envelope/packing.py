@@ -142,10 +142,15 @@ def _by_reference(obj: Any) -> bool:
 
 
 def _imported_in(code: CodeType) -> Iterator[str]:
-    """Modules that a function imports when it is called."""
-    for instruction in dis.get_instructions(code):
-        if instruction.opname == "IMPORT_NAME":
+    """Modules that a function imports when it is called, by absolute imports.
+
+    `from a import b` gives `a` and `a.b`: a namespace package says nothing by itself.
+    """
+    found = list(dis.get_instructions(code))
+    for level, wanted, instruction in zip(found, found[1:], found[2:], strict=False):
+        if instruction.opname == "IMPORT_NAME" and level.argval == 0:
             yield instruction.argval
+            yield from (f"{instruction.argval}.{name}" for name in wanted.argval or ())
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from _imported_in(constant)

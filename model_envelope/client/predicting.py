@@ -95,5 +95,6 @@ def _only_columns(data: Any, spec: FunctionSpec) -> Any:
     """A frame without the columns that the model does not take: they need not be described."""
     if inputs.kind_of(data) != "frame" or spec.input is None:
         return data
-    wanted = [name for name in spec.input.names if name in data.columns]
-    return data[wanted].reset_index(drop=True) if wanted else data
+    wanted = list(spec.input.names)
+    complete = data.columns.nlevels == 1 and data.columns.isin(wanted).sum() == len(wanted)
+    return data[wanted].reset_index(drop=True) if complete else data

@@ -19,7 +19,7 @@ from model_envelope.artifacts.protocol import ArtifactStore, Progress
 from model_envelope.client.drafting import MODEL, Draft
 from model_envelope.envelope import EnvelopeRecord, FileRef
 from model_envelope.errors import EnvelopeError, LeaseLost, SaveConflict, StoreUnavailable
-from model_envelope.metrics.points import MetricPoint
+from model_envelope.store.rows import MetricPoint
 from model_envelope.store.store import Store
 
 _log = logging.getLogger(__name__)
