@@ -8,13 +8,14 @@ from model_envelope.metrics.distributions import Histogram, Quantiles
 from model_envelope.metrics.feature_importance import FeatureImportance
 from model_envelope.metrics.frames import frame
 from model_envelope.metrics.metric_type import Comparison, Delta, MetricType
-from model_envelope.metrics.points import MetricPoint, from_point, points_of, to_points
+from model_envelope.metrics.points import from_point, points_of, to_points
 from model_envelope.metrics.registry import UnknownMetric, metric_types, register
 from model_envelope.metrics.scalar import Scalar
 from model_envelope.metrics.table import Table
 from model_envelope.metrics.time_series import TimeSeries
 from model_envelope.metrics.trends import plot_points
 from model_envelope.metrics.vector import Vector
+from model_envelope.store.rows import MetricPoint
 
 __all__ = [
     "Calibration",

@@ -79,7 +79,7 @@ class Calibration(MetricType):
         truth, probability = raw.binary(y_true, positive), raw.finite(y_prob, "y_prob")
         checks.same_length(y_true=truth, y_prob=probability)
         checks.numbers(probability, "y_prob", low=0, high=1)
-        checks.numbers([bins], "bins", low=1, high=LIMIT)
+        bins = checks.count(bins, "bins", low=1, high=LIMIT)
         if strategy not in ("uniform", "quantile"):
             raise InvalidInput(f"strategy must be 'uniform' or 'quantile', not {strategy!r}.")
         places = np.linspace(0, 1, bins + 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable, Mapping, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence, Set, Sized
 from datetime import UTC, datetime
 from decimal import Decimal
 from numbers import Real
@@ -64,6 +64,26 @@ def whole_numbers(values: Iterable[Any], what: str) -> tuple[int, ...]:
     return tuple(map(int, checked))
 
 
+def count(value: object, what: str, *, low: int = 0, high: float = math.inf) -> int:
+    """A whole number between `low` and `high`, both included.
+
+    Raises:
+        InvalidInput: it is something else.
+    """
+    found = number(value, what)
+    if not (found.is_integer() and low <= found <= high):
+        raise InvalidInput(f"{what} is {found:g}: a whole number from {low} to {high} is expected.")
+    return int(found)
+
+
+def mean(values: Sequence[float]) -> float:
+    """The arithmetic mean, exactly rounded, of finite numbers of any size."""
+    try:
+        return math.fsum(values) / len(values)
+    except OverflowError:
+        return math.fsum(value / len(values) for value in values)
+
+
 def texts(values: Iterable[Any], what: str, longest: int = 200) -> tuple[str, ...]:
     """Labels, each as text and different from all others.
 
@@ -73,13 +93,18 @@ def texts(values: Iterable[Any], what: str, longest: int = 200) -> tuple[str, ..
     found: dict[str, int] = {}
     for i, value in enumerate(listed(values, what)):
         text = str(value)
-        if missing(value) or not text or len(text) > longest:
+        if missing(value) or not text or len(text) > longest or not is_unicode(text):
             raise InvalidInput(
                 f"{what}[{i}] is {value!r:.60}: a text of 1 to {longest} characters is expected."
             )
         if found.setdefault(text, i) != i:
             raise InvalidInput(f"{what}[{i}] is {text!r:.60}, as {what}[{found[text]}] is already.")
     return tuple(found)
+
+
+def is_unicode(text: str) -> bool:
+    """Whether it can be written as UTF-8: it holds no half of a surrogate pair."""
+    return not any("\ud800" <= c <= "\udfff" for c in text)
 
 
 def missing(value: Any) -> bool:
@@ -115,8 +140,8 @@ def listed(values: Iterable[Any], what: str) -> list[Any]:
         raise InvalidInput(f"{what} must have one dimension, not the shape {values.shape}.")  # type: ignore[attr-defined]
     if hasattr(values, "tolist"):
         return list(values.tolist())
-    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
-        raise InvalidInput(f"{what} must be a sequence, not {type(values).__name__}.")
+    if isinstance(values, str | bytes | Mapping | Set) or not isinstance(values, Iterable):
+        raise InvalidInput(f"{what} must be a list or array, not {type(values).__name__}.")
     return list(values)
 
 

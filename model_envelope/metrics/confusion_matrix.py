@@ -34,6 +34,7 @@ class ConfusionMatrix(MetricType):
         labels = checks.texts(self.labels, "labels")
         checks.at_most(len(labels), LIMIT, "classes", "Merge the rare ones.")
         lines = self.counts.tolist() if hasattr(self.counts, "tolist") else self.counts
+        lines = checks.listed(lines, "counts")
         counts = tuple(checks.whole_numbers(line, f"counts[{i}]") for i, line in enumerate(lines))
         checks.same_length(labels=labels, counts=counts)
         for i, line in enumerate(counts):

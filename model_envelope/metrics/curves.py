@@ -48,7 +48,9 @@ class RocCurve(MetricType):
         _spans((fpr[0], tpr[0]), (fpr[-1], tpr[-1]))
         thresholds = _thresholds(self.thresholds, len(fpr))
         area = math.fsum((x1 - x0) * (y0 + y1) / 2 for (x0, y0), (x1, y1) in _steps(fpr, tpr))
-        auc = area if math.isnan(self.auc) else checks.number(self.auc, "auc")
+        auc = checks.number(self.auc, "auc")
+        if math.isnan(auc):
+            auc = area
         if not abs(auc - area) <= AUC_TOLERANCE:
             raise InvalidInput(f"auc is {auc:g}, but the area under these points is {area:g}.")
         kept = reduce(fpr, tpr)

@@ -15,7 +15,12 @@ from model_envelope.metrics.metric_type import MetricType
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from model_envelope.metrics.raw import Floats
+
 LIMIT = 200
+LARGEST = 1e150
+"""Of values: their squares are still numbers."""
+
 LEVELS = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 
 
@@ -38,7 +43,7 @@ class Histogram(MetricType):
     std: float = math.nan
 
     def __post_init__(self) -> None:
-        edges = checks.numbers(self.edges, "edges")
+        edges = checks.numbers(self.edges, "edges", low=-LARGEST, high=LARGEST)
         counts = checks.whole_numbers(self.counts, "counts")
         checks.ordered(edges, "edges", "rising")
         checks.same_length(**{"edges but the first": edges[1:], "counts": counts})
@@ -73,15 +78,14 @@ class Histogram(MetricType):
 
         from model_envelope.metrics import raw
 
-        numbers = raw.finite(values, "values")
+        numbers = raw.finite(values, "values", LARGEST)
         if isinstance(bins, int):
-            checks.numbers([bins], "bins", low=1, high=LIMIT)
-            counts, edges = np.histogram(numbers, bins=bins)
+            edges = _equal_bins(numbers, checks.count(bins, "bins", low=1, high=LIMIT))
         else:
-            given = checks.numbers(bins, "bins")
-            checks.ordered(given, "bins", "rising")
-            checks.numbers(numbers, "values", low=given[0], high=given[-1])
-            counts, edges = np.histogram(numbers, bins=given)
+            edges = checks.numbers(bins, "bins")
+            checks.ordered(edges, "bins", "rising")
+            checks.numbers(numbers, "values", low=edges[0], high=edges[-1])
+        counts, _ = np.histogram(numbers, bins=edges)
         return cls(edges, counts, mean=float(numbers.mean()), std=float(numbers.std()))  # type: ignore[arg-type]
 
     def scalars(self) -> dict[str, float]:
@@ -125,7 +129,7 @@ class Quantiles(MetricType):
 
     def __post_init__(self) -> None:
         levels = checks.numbers(self.levels, "levels", low=0, high=1)
-        values = checks.numbers(self.values, "values")
+        values = checks.numbers(self.values, "values", low=-LARGEST, high=LARGEST)
         checks.same_length(levels=levels, values=values)
         checks.at_most(len(levels), LIMIT, "levels", "Use fewer levels.")
         checks.ordered(levels, "levels", "rising")
@@ -148,7 +152,7 @@ class Quantiles(MetricType):
         from model_envelope.metrics import raw
 
         shares = checks.numbers(levels, "levels", low=0, high=1)
-        found = np.quantile(raw.finite(values, "values"), shares)
+        found = np.quantile(raw.finite(values, "values", LARGEST), shares)
         return cls(shares, np.maximum.accumulate(found).tolist())
 
     def scalars(self) -> dict[str, float]:
@@ -173,3 +177,12 @@ class Quantiles(MetricType):
             y=vega.quantitative("value", title="Value", scale={"zero": False}),
             **vega.line_by_model(n_models),
         )
+
+
+def _equal_bins(values: Floats, bins: int) -> tuple[float, ...]:
+    import numpy as np
+
+    try:
+        return tuple(np.histogram_bin_edges(values, bins=bins).tolist())
+    except ValueError as error:
+        raise InvalidInput(f"{error} Use fewer bins, or give their edges.") from error

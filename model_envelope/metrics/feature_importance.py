@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+from model_envelope.errors import InvalidInput
 from model_envelope.metrics import checks, vega
 from model_envelope.metrics.metric_type import MetricType
 
@@ -39,12 +40,16 @@ class FeatureImportance(MetricType):
         self._normalise(
             features=tuple(features[i] for i in order),
             importances=tuple(importances[i] for i in order),
-            total=max(self.total, n),
+            total=max(checks.count(self.total, "total"), n),
         )
 
     @classmethod
     def from_mapping(cls, importances: Mapping[str, float]) -> Self:
         """From a dict of feature name to importance; a pandas Series does too."""
+        if not hasattr(importances, "items"):
+            raise InvalidInput(
+                f"from_mapping takes a dict or pandas Series, not {type(importances).__name__}."
+            )
         items = list(importances.items())
         return cls([name for name, _ in items], [value for _, value in items])
 

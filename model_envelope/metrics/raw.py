@@ -22,8 +22,8 @@ class Ranked(NamedTuple):
     false_positives: Floats
 
 
-def finite(values: Any, what: str) -> Floats:
-    """A 1-dimensional array of finite numbers, at least one.
+def finite(values: Any, what: str, largest: float = np.inf) -> Floats:
+    """A 1-dimensional array of finite numbers, at least one, none larger or smaller than that.
 
     Raises:
         InvalidInput: it is something else; says where.
@@ -32,10 +32,11 @@ def finite(values: Any, what: str) -> Floats:
     if array.dtype.kind not in "buif":
         array = np.array(checks.numbers(values, what))
     numbers = array.astype(np.float64)
-    bad = ~np.isfinite(numbers)
+    bad = ~(np.isfinite(numbers) & (np.abs(numbers) <= largest))
     if bad.any():
         at = int(bad.argmax())
-        raise InvalidInput(f"{what}[{at}] is {numbers[at]}: a finite number is expected.")
+        limit = f" up to ±{largest:g}" if largest < np.inf else ""
+        raise InvalidInput(f"{what}[{at}] is {numbers[at]}: a finite number{limit} is expected.")
     return numbers
 
 

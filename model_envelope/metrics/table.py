@@ -43,9 +43,12 @@ class Table(MetricType):
         columns = checks.texts(self.columns, "columns")
         checks.same_length(columns=columns)
         checks.at_most(len(columns), MAX_COLUMNS, "columns", "Select those that matter.")
-        checks.at_most(len(self.cells), MAX_ROWS, "rows", "Log frame.head(1000), or a summary.")
+        lines = checks.listed(self.cells, "cells")
+        checks.at_most(len(lines), MAX_ROWS, "rows", "Log frame.head(1000), or a summary.")
         cells = []
-        for i, line in enumerate(self.cells):
+        for i, line in enumerate(
+            checks.listed(line, f"cells[{i}]") for i, line in enumerate(lines)
+        ):
             checks.same_length(**{"columns": columns, f"cells[{i}]": line})
             cells.append(
                 tuple(
@@ -62,6 +65,8 @@ class Table(MetricType):
         Raises:
             InvalidInput: too large, or a cell holds something else.
         """
+        if not hasattr(frame, "itertuples"):
+            raise InvalidInput(f"from_frame takes a pandas DataFrame, not {type(frame).__name__}.")
         checks.at_most(len(frame), MAX_ROWS, "rows", "Log frame.head(1000), or a summary.")
         cells = frame.astype(object).itertuples(index=False, name=None)
         return cls(list(frame.columns), list(cells))
@@ -98,6 +103,15 @@ class Table(MetricType):
         return {"text/html": html_table(lines, MAX_ROWS), "text/plain": repr(self)}
 
 
+def _line(line: Sequence[Any], what: str, columns: tuple[str, ...]) -> tuple[Cell, ...]:
+    values = checks.listed(line, what)
+    checks.same_length(**{"columns": columns, what: values})
+    return tuple(
+        _cell(value, f"{what}, column {column!r},")
+        for column, value in zip(columns, values, strict=True)
+    )
+
+
 def _cell(value: Any, what: str) -> Cell:
     if hasattr(value, "tolist"):
         value = value.tolist()
@@ -105,11 +119,9 @@ def _cell(value: Any, what: str) -> Cell:
         return None
     if isinstance(value, date):
         value = value.isoformat()
-    if isinstance(value, str):
-        if len(value) > MAX_TEXT:
-            raise InvalidInput(
-                f"{what} holds {len(value)} characters; at most {MAX_TEXT} are kept."
-            )
+    if isinstance(value, str) and len(value) > MAX_TEXT:
+        raise InvalidInput(f"{what} holds {len(value)} characters; at most {MAX_TEXT} are kept.")
+    if isinstance(value, str) and checks.is_unicode(value):
         return value
     if isinstance(value, bool | int) and -(2**63) <= value < 2**63:
         return value

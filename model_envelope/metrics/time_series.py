@@ -40,13 +40,16 @@ class TimeSeries(MetricType):
     mean: float = math.nan
 
     def __post_init__(self) -> None:
-        times = tuple(checks.moment(time, f"times[{i}]") for i, time in enumerate(self.times))
+        times = tuple(
+            checks.moment(time, f"times[{i}]")
+            for i, time in enumerate(checks.listed(self.times, "times"))
+        )
         values = checks.numbers(self.values, "values")
         checks.same_length(times=times, values=values)
         checks.ordered(times, "times", "rising")
         mean = checks.number(self.mean, "mean")
         if math.isnan(mean):
-            mean = math.fsum(values) / len(values)
+            mean = checks.mean(values)
         checks.numbers([mean], "mean")
         kept = reduce([time.timestamp() for time in times], values, LIMIT)
         self._normalise(times=take(times, kept), values=take(values, kept), mean=mean)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -41,8 +40,7 @@ class Vector(MetricType):
 
     def scalars(self) -> dict[str, float]:
         """`mean`, `min`, `max`."""
-        mean = math.fsum(self.values) / len(self.values)
-        return {"mean": mean, "min": min(self.values), "max": max(self.values)}
+        return {"mean": checks.mean(self.values), "min": min(self.values), "max": max(self.values)}
 
     def rows(self) -> list[dict[str, Any]]:
         """A row for each number: `index`, `label`, `value`."""

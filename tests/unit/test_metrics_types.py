@@ -71,7 +71,7 @@ def series(values: list[float]) -> metrics.TimeSeries:
 
 anything: st.SearchStrategy[MetricType] = st.one_of(
     st.floats().map(metrics.Scalar),
-    st.lists(moderate, min_size=1, max_size=20).map(metrics.Vector),
+    st.lists(finite, min_size=1, max_size=20).map(metrics.Vector),
     labelled(moderate).map(lambda drawn: metrics.Vector(drawn[1], drawn[0])),
     scores().map(lambda drawn: metrics.RocCurve.from_scores(*drawn)),
     scores().map(lambda drawn: metrics.PrCurve.from_scores(*drawn)),
@@ -81,7 +81,7 @@ anything: st.SearchStrategy[MetricType] = st.one_of(
     st.lists(moderate, min_size=1).map(metrics.Quantiles.from_values),
     labelled(finite).map(lambda drawn: metrics.FeatureImportance(*drawn)),
     tables(),
-    st.lists(moderate, min_size=1, max_size=30).map(series),
+    st.lists(finite, min_size=1, max_size=30).map(series),
 )
 
 
@@ -123,7 +123,9 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: metrics.Vector([1, 2], ["a", "a"]), r"labels\[1\] is 'a', as labels\[0\]"),
     (lambda: metrics.Vector(np.zeros(10_001)), "10001 values are too many.*Histogram"),  # type: ignore[arg-type]
     (lambda: metrics.Vector(np.zeros((2, 2))), r"one dimension, not the shape \(2, 2\)"),  # type: ignore[arg-type]
-    (lambda: metrics.Vector("12"), "must be a sequence, not str"),  # type: ignore[arg-type]
+    (lambda: metrics.Vector("12"), "must be a list or array, not str"),  # type: ignore[arg-type]
+    (lambda: metrics.Vector({1, 2}), "must be a list or array, not set"),  # type: ignore[arg-type]
+    (lambda: metrics.Vector([1], ["\ud800"]), r"labels\[0\] is '.ud800'"),
     (lambda: metrics.RocCurve([0, 0.6, 0.5, 1], [0, 0.5, 1, 1]), r"fpr\[2\] is 0.5 after 0.6"),
     (lambda: metrics.RocCurve([0, 0.5, 1], [0, 1.2, 1]), r"tpr\[1\] is 1.2: .* from 0 to 1"),
     (lambda: metrics.RocCurve([0, 1], [0.1, 1]), r"from \(0, 0\) to \(1, 1\)"),
@@ -155,7 +157,10 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: metrics.Calibration([0.1], [1.5], [3]), r"predicted\[0\] is 1.5"),
     (lambda: metrics.Calibration([0.1], [0.5], [0]), r"counts\[0\] is 0"),
     (lambda: metrics.Calibration.from_scores([0, 1], [0.1, 1.5]), r"y_prob\[1\] is 1.5"),
-    (lambda: metrics.Calibration.from_scores([0, 1], [0.1, 0.5], bins=0), r"bins\[0\] is 0"),
+    (
+        lambda: metrics.Calibration.from_scores([0, 1], [0.1, 0.5], bins=0),
+        "bins is 0: a whole",
+    ),
     (
         lambda: metrics.Calibration.from_scores([0, 1], [0.1, 0.5], strategy="log"),  # type: ignore[arg-type]
         "'uniform' or 'quantile', not 'log'",
@@ -173,8 +178,12 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: metrics.Histogram([0, 1], [1, 1]), "edges but the first has 1, counts has 2"),
     (lambda: metrics.Histogram([0, 1], [0]), "zeros only"),
     (lambda: metrics.Histogram.from_values([1, 5], bins=[0, 2]), r"values\[1\] is 5.0"),
-    (lambda: metrics.Histogram.from_values([1, 5], bins=201), r"bins\[0\] is 201"),
+    (lambda: metrics.Histogram.from_values([1, 5], bins=201), "bins is 201: a whole number"),
     (lambda: metrics.Histogram.from_values(pd.array([1, None])), r"values\[1\] is nan"),
+    (lambda: metrics.Histogram.from_values([0, 5e-324]), "Too many bins for data range.*fewer"),
+    (lambda: metrics.Histogram.from_values([1e200]), r"values\[0\] is 1e\+200: .*1e\+150"),
+    (lambda: metrics.Histogram.from_values([1], bins=2.5), "must be a list or array"),  # type: ignore[arg-type]
+    (lambda: metrics.Quantiles.from_values([1e308, -1e308]), r"values\[0\] is 1e\+308"),
     (lambda: metrics.Quantiles([0.1, 1.1], [1, 2]), r"levels\[1\] is 1.1"),
     (lambda: metrics.Quantiles([0.1, 0.2], [2, 1]), r"values\[1\] is 1.0 after 2.0"),
     (lambda: metrics.FeatureImportance(["a", ""], [1, 2]), r"features\[1\] is ''"),
@@ -185,6 +194,9 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: metrics.Table(["a"], [["x" * 1001]]), "holds 1001 characters"),
     (lambda: metrics.Table.from_frame(pd.DataFrame({"a": range(1001)})), "1001 rows are too many"),
     (lambda: metrics.Table.from_frame(pd.DataFrame([[1, 2]], columns=["a", "a"])), "'a', as"),
+    (lambda: metrics.Table(["a"], [["\ud800"]]), r"cells\[0\], column 'a', holds str"),
+    (lambda: metrics.Table(["a"], [5]), r"cells\[0\] must be a list"),  # type: ignore[list-item]
+    (lambda: metrics.Table.from_frame([1]), "takes a pandas DataFrame, not list"),  # type: ignore[arg-type]
     (lambda: metrics.TimeSeries([datetime(2026, 1, 1)], [1]), r"times\[0\].*time zone"),
     (lambda: metrics.TimeSeries([DAY, DAY], [1, 2]), r"times\[1\].*must be rising"),
     (lambda: metrics.TimeSeries.from_series(pd.Series([1.0])), "time zone"),
