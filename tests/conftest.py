@@ -99,11 +99,11 @@ class PostgresServer:
     def url(self, database: str) -> str:
         return f"postgresql+psycopg://postgres:pg-secret@127.0.0.1:{self.port}/{database}"
 
-    def sql(self, statement: str) -> None:
-        """Run a statement outside any transaction in the maintenance database."""
+    def sql(self, statement: str, database: str = "postgres") -> None:
+        """Run a statement outside any transaction."""
         import psycopg
 
-        dsn = f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres"
+        dsn = f"host=127.0.0.1 port={self.port} user=postgres dbname={database}"
         with psycopg.connect(dsn, autocommit=True) as connection:
             connection.execute(statement.encode())
 
@@ -112,6 +112,13 @@ class PostgresServer:
         name = f"test_{uuid.uuid4().hex}"
         self.sql(f"CREATE DATABASE {name} TEMPLATE {template}")
         return name
+
+    def disconnect(self, database: str) -> None:
+        """Cut off everybody who is connected to a database."""
+        self.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            f"WHERE datname = '{database}' AND pid <> pg_backend_pid()"
+        )
 
     def drop_database(self, name: str) -> None:
         self.sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
@@ -143,8 +150,8 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres_server: PostgresServer) -> str:
-    """The name of a database with the current schema, to copy."""
+def postgres_store_database(postgres_server: PostgresServer) -> str:
+    """The name of a database with the current schema."""
     from model_envelope.store.opening import upgrade
 
     name = postgres_server.create_database()
@@ -171,11 +178,16 @@ def sqlite_store_url(sqlite_template: Path, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def postgres_store_url(postgres_server: PostgresServer, postgres_template: str) -> Iterator[str]:
-    """The URL of an empty PostgreSQL store with the current schema."""
-    name = postgres_server.create_database(postgres_template)
-    yield postgres_server.url(name)
-    postgres_server.drop_database(name)
+def postgres_store_url(postgres_server: PostgresServer, postgres_store_database: str) -> str:
+    """The URL of an empty PostgreSQL store; the schema is shared, so leave that alone."""
+    from model_envelope.store.tables import metadata
+
+    postgres_server.disconnect(postgres_store_database)
+    emptied = [f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables)]
+    emptied.remove("DELETE FROM clock")
+    reset = ";".join([*emptied, "UPDATE clock SET revision = 0"])
+    postgres_server.sql(reset, postgres_store_database)
+    return postgres_server.url(postgres_store_database)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -216,3 +228,13 @@ def s3_address(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
     client.create_bucket(Bucket=bucket)
     client.close()
     return f"s3://{bucket}/models"
+
+
+@pytest.fixture
+def shared_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """One cache for all tests of a run: an environment is built once, not once a test."""
+    base = tmp_path_factory.getbasetemp()
+    # Under xdist each worker's base is a folder in the run's own.
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared-cache"
+    monkeypatch.setenv("MODEL_ENVELOPE_CACHE", str(folder))
+    return folder
