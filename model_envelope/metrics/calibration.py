@@ -25,8 +25,8 @@ class Calibration(MetricType):
         observed: share of positives in each bin, 0 to 1.
         predicted: mean predicted probability of each bin, rising, 0 to 1.
         counts: rows in each bin.
-        brier: mean squared error of the probabilities; left out (NaN) where the rows
-            themselves are not known.
+        brier: mean squared error of the probabilities; None where the rows themselves are
+            not known.
     """
 
     type: ClassVar[str] = "calibration"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
@@ -62,8 +63,8 @@ def plot_models(metrics: Mapping[str, MetricType], *, title: str = "") -> Chart:
         title: the metric's name; the type's unless given.
 
     Raises:
-        InvalidInput: there is none, their types differ, or the chart of a foreign type
-            is not acceptable (see `screen`).
+        InvalidInput: there is none, their types differ, or rows or chart of a foreign
+            type are not acceptable (see `screen`).
     """
     types = {metric.type: type(metric) for metric in metrics.values()}
     if len(types) != 1:
@@ -71,6 +72,10 @@ def plot_models(metrics: Mapping[str, MetricType], *, title: str = "") -> Chart:
         raise InvalidInput(f"A chart shows metrics of one type; these are {found}.")
     ((name, cls),) = types.items()
     rows = [{**row, "model": model} for model, metric in metrics.items() for row in metric.rows()]
+    try:
+        json.dumps(rows, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"The rows of a {name} are no JSON: {error}") from error
     return Chart(spec=screen(cls.spec(len(metrics))), rows=rows, title=title or name)
 
 

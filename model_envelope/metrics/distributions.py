@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from model_envelope.errors import InvalidInput
@@ -79,7 +80,7 @@ class Histogram(MetricType):
         from model_envelope.metrics import raw
 
         numbers = raw.finite(values, "values", LARGEST)
-        if isinstance(bins, int):
+        if isinstance(bins, int | Integral):
             edges = _equal_bins(numbers, checks.count(bins, "bins", low=1, high=LIMIT))
         else:
             edges = checks.numbers(bins, "bins")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import msgspec
@@ -150,8 +150,8 @@ class Comparison:
     `x_delta`.
     """
 
-    scalars: Mapping[str, Delta] = field(default_factory=dict)
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    scalars: Mapping[str, Delta]
+    rows: list[dict[str, Any]]
 
 
 def _row_deltas(

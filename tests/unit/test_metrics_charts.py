@@ -262,6 +262,18 @@ def test_a_foreign_chart_is_screened_before_it_is_drawn() -> None:
         Beacon([1]).plot()
 
 
+@pytest.mark.parametrize("value", [object(), float("nan"), {1, 2}])
+def test_rows_of_a_foreign_type_must_be_json(value: object) -> None:
+    class Odd(metrics.Vector):
+        type = "test.odd"
+
+        def rows(self) -> list[dict[str, Any]]:
+            return [{"x": value}]
+
+    with pytest.raises(InvalidInput, match=r"The rows of a test\.odd are no JSON"):
+        Odd([1]).plot()
+
+
 def frame(models: int, steps: int = 1, **tags: Sequence[str | None]) -> pd.DataFrame:
     """What `metrics.frame` gives for models that log `auc` at each step."""
     n = models * steps

@@ -344,6 +344,10 @@ def test_a_histogram_knows_mean_and_deviation_of_the_values() -> None:
     assert binned.std == pytest.approx(exact.std, abs=0.1)
 
 
+def test_bins_may_be_an_integer_of_numpy() -> None:
+    assert len(metrics.Histogram.from_values([1, 2], bins=np.int64(3)).counts) == 3  # type: ignore[arg-type]
+
+
 def test_a_type_must_have_a_name_that_can_be_stored() -> None:
     with pytest.raises(InvalidInput, match=r"Lift\.type is 'Lift Curve'"):
 
