@@ -85,8 +85,8 @@ class PathTable:
             raise InvalidInput(f"{self.format!r} is no table format: use {', '.join(FORMATS)}.")
         if _UNSAFE.search(self.path) or ".." in self.path.split("/"):
             raise InvalidName(
-                f"{self.path!r} is no path of a table: patterns, quotes, backslashes, '..' and characters "
-                "that do not show are refused."
+                f"{self.path!r} is no path of a table: patterns, quotes, backslashes, '..' and "
+                "characters that do not show are refused."
             )
         if not _SCHEME.match(self.path) and not os.path.isabs(self.path):  # noqa: PTH117
             raise InvalidName(f"{self.path!r} must be an absolute path.")
