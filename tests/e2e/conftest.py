@@ -1,15 +1,21 @@
-"""A real Airflow on SQLite: its database, its DAGs folder, and a store of envelopes."""
+"""A real Airflow on SQLite: its database and DAGs for `dag.test()`, and all of it standalone."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import psutil
 import pytest
 
 if TYPE_CHECKING:
@@ -18,6 +24,7 @@ if TYPE_CHECKING:
     from model_envelope.client.client import Client
 
 DAGS = Path(__file__).parent / "dags"
+T = TypeVar("T")
 
 
 @pytest.fixture(scope="session")
@@ -51,3 +58,127 @@ def dags(airflow_database: Path) -> dict[str, DAG]:
     bag = DagBag(airflow_database / "dags")
     assert not bag.import_errors
     return bag.dags
+
+
+@pytest.fixture(scope="module")
+def standalone_models(tmp_path_factory: pytest.TempPathFactory) -> Client:
+    """A client of the empty store that `standalone_airflow` has as its default connection."""
+    from model_envelope.client.client import Client
+
+    folder = tmp_path_factory.mktemp("models")
+    client = Client(store=f"sqlite:///{folder}/store.sqlite", artifacts=str(folder / "artifacts"))
+    assert client.store.head() == 0
+    return client
+
+
+@pytest.fixture(scope="module")
+def standalone_airflow(
+    tmp_path_factory: pytest.TempPathFactory, standalone_models: Client
+) -> Iterator[StandaloneAirflow]:
+    """A whole Airflow in processes of its own, healthy, with the tests' DAGs."""
+    folder = Path(standalone_models.artifacts.address).parent
+    extra = {"store": f"sqlite:///{folder}/store.sqlite", "artifacts": str(folder / "artifacts")}
+    connection = json.dumps({"conn_type": "model_envelope", "extra": extra})
+    airflow = StandaloneAirflow(
+        tmp_path_factory.mktemp("airflow") / "home",
+        DAGS,
+        {"AIRFLOW_CONN_MODEL_ENVELOPE_DEFAULT": connection},
+    )
+    try:
+        airflow.until("healthy Airflow", airflow.ready)
+        yield airflow
+    finally:
+        airflow.stop()
+
+
+class StandaloneAirflow:
+    """API server, scheduler, DAG processor and triggerer on SQLite and free ports.
+
+    Args:
+        home: AIRFLOW_HOME, an empty folder.
+        dags: a folder of DAGs, which is copied.
+        environment: further variables, such as connections.
+    """
+
+    def __init__(self, home: Path, dags: Path, environment: dict[str, str]) -> None:
+        self.home = home
+        self.log = home / "standalone.log"
+        shutil.copytree(dags, home / "dags", ignore=shutil.ignore_patterns("__pycache__"))
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "airflow", "standalone"],
+                env=self._environment(environment),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def _environment(self, further: dict[str, str]) -> dict[str, str]:
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW_")}
+        bin_folder = Path(sys.executable).parent
+        return {
+            **inherited,
+            "PATH": f"{bin_folder}{os.pathsep}{inherited['PATH']}",
+            "AIRFLOW_HOME": str(self.home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(self.home / "dags"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__PARALLELISM": "2",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": str(self.port),
+            "AIRFLOW__API__BASE_URL": self.url,
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(_free_port()),
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(_free_port()),
+            **further,
+        }
+
+    def call(self, path: str, body: Any = None) -> Any:
+        """The answer of an API route, as an administrator."""
+        headers = {"Content-Type": "application/json"}
+        if path != "/auth/token":
+            headers["Authorization"] = f"Bearer {self.call('/auth/token')['access_token']}"
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data=data, headers=headers)  # noqa: S310
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+            return json.load(answer)
+
+    def until(self, what: str, found: Callable[[], T | None], seconds: float = 240) -> T:
+        """Ask until there is an answer; fails with the end of the log."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            try:
+                if answer := found():
+                    return answer
+            except OSError:
+                if self._process.poll() is not None:
+                    break
+            time.sleep(1)
+        raise AssertionError(f"No {what}:\n{self.log.read_text()[-8000:]}")
+
+    def ready(self) -> bool:
+        """Whether every part of it has shown a sign of life."""
+        health = self.call("/api/v2/monitor/health")
+        return all(part["status"] == "healthy" for part in health.values())
+
+    def stop(self) -> None:
+        """Kill all of it: a signal to the first process would leave others behind."""
+        family = [self._process.pid]
+        if psutil.pid_exists(self._process.pid):
+            children = psutil.Process(self._process.pid).children(recursive=True)
+            family += [child.pid for child in children]
+        for pid in family:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        self._process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
