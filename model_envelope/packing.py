@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dis
 import io
-import pickle
 import sys
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -37,7 +36,7 @@ def pack(functions: Mapping[str, Callable[..., Any]], path: Path) -> Packed:
     Raises:
         ModelNotPicklable: names the attribute that cannot be saved.
     """
-    buffers: list[pickle.PickleBuffer] = []
+    buffers: list[Any] = []
     stream = io.BytesIO()
     pickler = _Recorder(stream, protocol=5, buffer_callback=buffers.append)
     with _dag_files_by_value(functions.values()):
@@ -45,7 +44,7 @@ def pack(functions: Mapping[str, Callable[..., Any]], path: Path) -> Packed:
             pickler.dump(dict(functions))
         except Exception as error:
             raise _explain(functions, error) from error
-    bundle.write(path, stream.getvalue(), [buffer.raw() for buffer in buffers])
+    bundle.write(path, stream.getvalue(), buffers)
     return Packed(path=path, reached=frozenset(pickler.reached))
 
 

@@ -29,12 +29,10 @@ ALIGNMENT = 64
 _PREFIX = struct.Struct("<8sQ")
 
 
-Buffer = bytes | memoryview
-
-
-def write(path: Path, stream: bytes, buffers: Sequence[memoryview]) -> None:
+def write(path: Path, stream: bytes, buffers: Sequence[pickle.PickleBuffer]) -> None:
     """Lay out a protocol 5 pickle and its out-of-band buffers in one file."""
-    sizes = [len(stream), *(buffer.nbytes for buffer in buffers)]
+    contents = (memoryview(stream), *(buffer.raw() for buffer in buffers))
+    sizes = [content.nbytes for content in contents]
     # The header's own length moves the offsets; room for the longest is cheap.
     room = _aligned(_PREFIX.size + 64 + 48 * len(sizes))
     places = []
@@ -45,7 +43,6 @@ def write(path: Path, stream: bytes, buffers: Sequence[memoryview]) -> None:
     header = json.dumps({"format": FORMAT, "pickle": places[0], "buffers": places[1:]}).encode()
     with path.open("wb") as file:
         file.write(_PREFIX.pack(MAGIC, len(header)) + header)
-        contents: tuple[Buffer, ...] = (stream, *buffers)
         for (start, _), content in zip(places, contents, strict=True):
             file.write(bytes(start - file.tell()))
             file.write(content)

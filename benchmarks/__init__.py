@@ -1,0 +1,1 @@
+"""Measurements against peers and floors: ratios within one run, never verdicts."""
