@@ -150,13 +150,19 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def postgres_store_database(postgres_server: PostgresServer) -> str:
-    """The name of a database with the current schema."""
+def postgres_template(postgres_server: PostgresServer) -> str:
+    """The name of a database with the current schema, to copy."""
     from model_envelope.store.opening import upgrade
 
     name = postgres_server.create_database()
     upgrade(postgres_server.url(name))
     return name
+
+
+@pytest.fixture(scope="session")
+def postgres_store_database(postgres_server: PostgresServer, postgres_template: str) -> str:
+    """The name of the database that is emptied for each test."""
+    return postgres_server.create_database(postgres_template)
 
 
 @pytest.fixture(scope="session")

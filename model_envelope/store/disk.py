@@ -33,17 +33,31 @@ def refuse_network_file_system(file: Path) -> None:
         )
 
 
-def file_system(folder: Path, mounts: Path = MOUNTS) -> str:
+def file_system(folder: Path) -> str:
     """The type of the file system a folder is or would be on; empty where unknown."""
-    if not mounts.exists():
+    if not MOUNTS.exists():
         return ""
     kinds: dict[str, str] = {}
-    for line in mounts.read_text(errors="replace").splitlines():
+    for line in MOUNTS.read_text(errors="replace").splitlines():
         before, _, after = line.partition(" - ")
         point = before.split()[4].encode().decode("unicode_escape")
         kinds[point] = after.split()[0]
     real = Path(os.path.realpath(folder))
     return next((kinds[str(at)] for at in (real, *real.parents) if str(at) in kinds), "")
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of a store's file.
+
+    Raises:
+        StoreError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"The store's folder {folder} cannot be made: {error.strerror}. Set {config.STORE}."
+        ) from error
 
 
 def no_room(file: Path) -> str:

@@ -38,7 +38,9 @@ def log_many(
         return
     revisions = _lock(connection, items)
     insert_points(connection, [(i, revisions[i], points) for i, points in sorted(items.items())])
-    logged = [(i, {"names": sorted({p.name for p in points})}) for i, points in items.items()]
+    logged = [
+        (i, {"names": sorted({p.name for p in points})}) for i, points in sorted(items.items())
+    ]
     moment = changes.tick(connection, len(logged))
     changes.append_all(connection, moment, "metrics", logged, actor)
 

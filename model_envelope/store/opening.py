@@ -121,7 +121,7 @@ def _upgrade(engine: Engine, url: URL) -> None:
 
     embedded = url.drivername == "sqlite"
     if embedded:
-        Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+        disk.make_folder(Path(str(url.database)).parent)
     # Alembic's context is global to the process.
     with _one_upgrade, named_failures(url), engine.begin() as connection:
         if not embedded:

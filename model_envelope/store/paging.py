@@ -89,11 +89,13 @@ def _metric(order_by: str) -> str:
 
 def _by_metric(name: str, descending: bool, after: _Position | None) -> Select[Any]:
     """Envelopes by the last value of a metric, the newer first of equals, those without last."""
-    value, revision = metric_latest.c.value, envelope.c.revision
-    joined = and_(metric_latest.c.envelope_id == envelope.c.id, metric_latest.c.name == name)
+    # Not `metric_latest` itself: the query's own look-ups there must not become part of this join.
+    last = metric_latest.alias("last")
+    value, revision = last.c.value, envelope.c.revision
+    joined = and_(last.c.envelope_id == envelope.c.id, last.c.name == name)
     chosen = (
         select(envelope.c.id, value.label("value"))
-        .outerjoin_from(envelope, metric_latest, joined)
+        .outerjoin_from(envelope, last, joined)
         .order_by(value.is_(None), value.desc() if descending else value, revision.desc())
     )
     if after is None:
@@ -101,9 +103,9 @@ def _by_metric(name: str, descending: bool, after: _Position | None) -> Select[A
     older = revision < after.revision
     if after.value is None:
         return chosen.where(value.is_(None), older)
-    last = float.fromhex(after.value)
-    further = value < last if descending else value > last
-    return chosen.where(or_(further, and_(value == last, older), value.is_(None)))
+    number = float.fromhex(after.value)
+    further = value < number if descending else value > number
+    return chosen.where(or_(further, and_(value == number, older), value.is_(None)))
 
 
 def _write(position: _Position) -> str:

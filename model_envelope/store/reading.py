@@ -82,16 +82,18 @@ def tag_facets(
     connection: Connection, query: TagQuery, keys: Collection[str] | None, top: int
 ) -> tuple[TagFacet, ...]:
     """The tags of the matching envelopes, most frequent first."""
-    counted = (
-        select(tag.c.key, tag.c.value, func.count())
-        .join(envelope, envelope.c.id == tag.c.envelope_id)
+    # Not `tag` itself: the query's own look-ups there must not become part of this join.
+    counted = tag.alias("counted")
+    chosen = (
+        select(counted.c.key, counted.c.value, func.count())
+        .join(envelope, envelope.c.id == counted.c.envelope_id)
         .where(tag_sql.narrowed(query, connection))
-        .group_by(tag.c.key, tag.c.value)
+        .group_by(counted.c.key, counted.c.value)
     )
     if keys is not None:
-        counted = counted.where(tag.c.key.in_(keys))
+        chosen = chosen.where(counted.c.key.in_(keys))
     values: dict[str, list[tuple[str, int]]] = defaultdict(list)
-    for key, value, n in connection.execute(counted):
+    for key, value, n in connection.execute(chosen):
         values[key].append((value, n))
     facets = [
         TagFacet(

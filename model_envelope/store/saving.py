@@ -36,9 +36,9 @@ def begin_upload(connection: Connection, envelope_id: str, lease: timedelta) -> 
             index_elements=[upload.c.id],
             set_={"expires_at": expires},
             where=upload.c.state == "open",
-        )
+        ).returning(upload.c.id)
     )
-    if kept.rowcount == 0:
+    if kept.one_or_none() is None:
         raise _lost(envelope_id)
 
 
@@ -66,16 +66,14 @@ def commit_envelope(
         LeaseLost: the upload expired and was swept, or never began.
         SaveConflict: the save key was used for another manifest.
     """
-    existing = reading.by_save_key(connection, save_key)
-    if existing is not None:
-        if existing.manifest_sha256 != manifest_sha256:
-            raise SaveConflict(
-                f"The save key {save_key} was used for envelope {existing.id}, which is another "
-                "model. Use a new save key for each model."
-            )
+    if not _end_upload(connection, manifest.id):
+        existing = _saved_before(connection, save_key, manifest_sha256)
+        if existing is None:
+            raise _lost(manifest.id)
         return existing
-    _end_upload(connection, manifest.id)
     moment = changes.tick(connection)
+    # Now, because from here on nobody else can commit.
+    _saved_before(connection, save_key, manifest_sha256)
     connection.execute(
         plain_insert(envelope).values(
             id=manifest.id,
@@ -100,10 +98,21 @@ def commit_envelope(
     return reading.get(connection, manifest.id)
 
 
-def _end_upload(connection: Connection, envelope_id: str) -> None:
+def _end_upload(connection: Connection, envelope_id: str) -> bool:
     ended = and_(upload.c.id == envelope_id, upload.c.state == "open")
-    if connection.execute(delete(upload).where(ended)).rowcount != 1:
-        raise _lost(envelope_id)
+    return connection.execute(delete(upload).where(ended)).rowcount == 1
+
+
+def _saved_before(
+    connection: Connection, save_key: str, manifest_sha256: str
+) -> EnvelopeRecord | None:
+    existing = reading.by_save_key(connection, save_key)
+    if existing is not None and existing.manifest_sha256 != manifest_sha256:
+        raise SaveConflict(
+            f"The save key {save_key} was used for envelope {existing.id}, which is another "
+            "model. Use a new save key for each model."
+        )
+    return existing
 
 
 def _lost(envelope_id: str) -> LeaseLost:

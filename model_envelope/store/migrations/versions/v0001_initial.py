@@ -28,7 +28,7 @@ def _bookkeeping() -> None:
         sa.Column("revision", REVISION, nullable=False),
         sa.Column("store_id", sa.String(20), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_clock"),
-        sa.CheckConstraint("id = 1", name="ck_clock_one_row"),
+        sa.CheckConstraint("id = 1", name=op.f("ck_clock_one_row")),
     )
     op.bulk_insert(clock, [{"id": 1, "revision": 0, "store_id": secrets.token_hex(10)}])
     op.create_table(
@@ -37,7 +37,7 @@ def _bookkeeping() -> None:
         sa.Column("state", sa.String(4), nullable=False),
         sa.Column("expires_at", TIMESTAMP, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_upload"),
-        sa.CheckConstraint("state IN ('open', 'dead')", name="ck_upload_state"),
+        sa.CheckConstraint("state IN ('open', 'dead')", name=op.f("ck_upload_state")),
     )
     op.create_table(
         "change",
@@ -172,7 +172,7 @@ def _runs() -> None:
         sa.Column("error", sa.Text),
         sa.PrimaryKeyConstraint("run_key", name="pk_batch_prediction"),
         sa.CheckConstraint(
-            "state IN ('running', 'done', 'failed')", name="ck_batch_prediction_state"
+            "state IN ('running', 'done', 'failed')", name=op.f("ck_batch_prediction_state")
         ),
     )
     op.create_index("ix_batch_prediction_envelope_id", "batch_prediction", ["envelope_id"])
