@@ -148,6 +148,11 @@ def read(connection: Connection) -> Addresses:
     Raises:
         InvalidInput: the connection is incomplete, or shows a password.
     """
+    if connection.conn_type != ModelEnvelopeHook.conn_type:
+        raise InvalidInput(
+            f"Connection {connection.conn_id!r} is of type {connection.conn_type!r}; "
+            f"{ModelEnvelopeHook.conn_type!r} is needed."
+        )
     extra = _extra(connection)
     store, artifacts = extra.get("store"), extra.get("artifacts")
     if not store or not artifacts:

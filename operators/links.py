@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 from airflow.sdk import BaseOperatorLink
 
@@ -20,6 +21,7 @@ class EnvelopeLink(BaseOperatorLink):
     name = "Envelope"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """The address of the envelope that `operator.envelope_id` names."""
+        """The address of what `operator.envelope_id` names, in the store of its `conn_id`."""
         envelope_id = getattr(operator, "envelope_id", None)
-        return f"plugin/model-envelope/m/{envelope_id}" if envelope_id else ""
+        connection = urlencode({"connection": getattr(operator, "conn_id", "")})
+        return f"model-envelope/m/{envelope_id}?{connection}" if envelope_id else ""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from model_envelope.client.client import Client
 
 DAGS = Path(__file__).parent / "dags"
+PASSWORD = {"password": "for-tests-only"}
 T = TypeVar("T")
 
 
@@ -104,6 +105,7 @@ class StandaloneAirflow:
         self.home = home
         self.log = home / "standalone.log"
         shutil.copytree(dags, home / "dags", ignore=shutil.ignore_patterns("__pycache__"))
+        (home / "passwords.json").write_text(json.dumps({"admin": PASSWORD["password"]}))
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         with self.log.open("wb") as log:
@@ -125,7 +127,8 @@ class StandaloneAirflow:
             "AIRFLOW__CORE__DAGS_FOLDER": str(self.home / "dags"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__PARALLELISM": "2",
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.home / "passwords.json"),
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": str(self.port),
@@ -137,14 +140,19 @@ class StandaloneAirflow:
         }
 
     def call(self, path: str, body: Any = None) -> Any:
-        """The answer of an API route, as an administrator."""
+        """The JSON of an API route, as an administrator."""
+        return json.loads(self.read(path, body))
+
+    def read(self, path: str, body: Any = None, *, anonymous: bool = False) -> str:
+        """What a route answers."""
         headers = {"Content-Type": "application/json"}
-        if path != "/auth/token":
-            headers["Authorization"] = f"Bearer {self.call('/auth/token')['access_token']}"
+        if not anonymous:
+            answer = self.read("/auth/token", {"username": "admin", **PASSWORD}, anonymous=True)
+            headers["Authorization"] = f"Bearer {json.loads(answer)['access_token']}"
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data=data, headers=headers)  # noqa: S310
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-            return json.load(answer)
+            return str(answer.read(), "utf-8")
 
     def until(self, what: str, found: Callable[[], T | None], seconds: float = 240) -> T:
         """Ask until there is an answer; fails with the end of the log."""

@@ -34,7 +34,8 @@ def test_it_gives_the_id_of_any_match(models: Client, dags: dict[str, DAG]) -> N
     assert run.state == DagRunState.SUCCESS
     task = run.get_task_instance("wait")
     assert task.xcom_pull("wait") == model
-    assert task.xcom_pull("wait", key="_link_EnvelopeLink").endswith(f"/m/{model}")
+    link = f"model-envelope/m/{model}?connection=model_envelope_default"
+    assert task.xcom_pull("wait", key="_link_EnvelopeLink") == link
 
 
 def test_it_defers_until_there_is_a_new_match(models: Client, dags: dict[str, DAG]) -> None:

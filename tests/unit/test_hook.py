@@ -65,6 +65,11 @@ def test_an_extra_that_is_no_json_object_is_refused() -> None:
         read(Connection(conn_id="models", conn_type="model_envelope", extra="[1]"))
 
 
+def test_a_connection_of_another_type_is_not_looked_into() -> None:
+    with pytest.raises(InvalidInput, match="of type 'postgres'"):
+        read(Connection(conn_id="db", conn_type="postgres", extra='{"store": "sqlite://"}'))
+
+
 def test_an_aws_connection_gives_key_region_and_endpoint() -> None:
     extra = {"region_name": "eu-west-1", "endpoint_url": "https://s3.example", "verify": None}
     aws = Connection(conn_id="aws", conn_type="aws", login="key", extra=json.dumps(extra))
