@@ -306,6 +306,58 @@ class Client:
         built = isolation.ensure_environment(self.store, record.manifest.environment, self.cache)
         return isolation.run_isolated(built.python, plan, folder, table, self.cache)
 
+    # Moving
+
+    def export_envelope(
+        self,
+        q: Query | Envelope,
+        path: str | Path,
+        *,
+        overwrite: bool = False,
+        progress: Progress | None = None,
+    ) -> Path:
+        """Write an envelope to one file, with all that was said of it, for another store.
+
+        Args:
+            q: a tag query, whose latest match is taken; an envelope's id; or an envelope.
+            path: the file.
+            overwrite: replace a file that is there.
+            progress: called with bytes done and bytes in all.
+
+        Returns:
+            The path.
+
+        Raises:
+            InvalidInput: the file exists.
+            ArtifactError: a file of the envelope is missing or corrupted, or the disk is full.
+        """
+        from model_envelope.client import transfer
+
+        path = Path(path)
+        record = self._envelope(q).record
+        transfer.write(self, record, path, overwrite=overwrite, progress=progress)
+        return path
+
+    def import_envelope(self, path: str | Path, *, progress: Progress | None = None) -> Envelope:
+        """Put an exported envelope into this store, as its newest.
+
+        It keeps its id where that is free, its tags, description, metrics, hyperparameters
+        and added query functions, and the lock of its environment. It is to be verified here
+        again. The same file once more gives the envelope that is there. Nothing of the model
+        runs; whoever loads it later trusts whoever wrote the file.
+
+        Args:
+            path: the file.
+            progress: called with bytes done and bytes in all.
+
+        Raises:
+            InvalidInput: there is no such file, or its envelope was deleted in this store.
+            ArtifactCorrupted: the file was changed. Nothing was stored.
+        """
+        from model_envelope.client import transfer
+
+        return Envelope(self, transfer.read(self, Path(path), progress=progress))
+
     # Metrics
 
     def metrics_frame(
