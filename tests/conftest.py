@@ -123,6 +123,15 @@ class PostgresServer:
     def drop_database(self, name: str) -> None:
         self.sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
+    def empty_store(self, database: str) -> None:
+        """Make a store as new: faster than another database."""
+        from model_envelope.store.tables import clock, metadata
+
+        self.disconnect(database)
+        tables = [table for table in reversed(metadata.sorted_tables) if table is not clock]
+        emptied = ";".join(f"DELETE FROM {table.name}" for table in tables)
+        self.sql(f"{emptied}; UPDATE clock SET revision = 0", database)
+
     def remove(self) -> None:
         self.stop()
         shutil.rmtree(self.folder)
@@ -186,13 +195,7 @@ def sqlite_store_url(sqlite_template: Path, tmp_path: Path) -> str:
 @pytest.fixture
 def postgres_store_url(postgres_server: PostgresServer, postgres_store_database: str) -> str:
     """The URL of an empty PostgreSQL store; the schema is shared, so leave that alone."""
-    from model_envelope.store.tables import metadata
-
-    postgres_server.disconnect(postgres_store_database)
-    emptied = [f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables)]
-    emptied.remove("DELETE FROM clock")
-    reset = ";".join([*emptied, "UPDATE clock SET revision = 0"])
-    postgres_server.sql(reset, postgres_store_database)
+    postgres_server.empty_store(postgres_store_database)
     return postgres_server.url(postgres_store_database)
 
 

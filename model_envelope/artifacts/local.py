@@ -93,12 +93,15 @@ class LocalArtifacts:
         if folder.is_symlink():
             folder.unlink()
             return
-        try:
-            shutil.rmtree(folder)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise ArtifactError(f"{folder} cannot be removed: {error.strerror}.") from error
+        for more_tries in (True, True, False):
+            try:
+                shutil.rmtree(folder)
+            except FileNotFoundError:
+                return
+            except OSError as error:
+                # A save that lost its lease may still be writing there.
+                if error.errno != errno.ENOTEMPTY or not more_tries:
+                    raise ArtifactError(f"{folder} cannot be removed: {error.strerror}.") from error
 
     def _path(self, key: str) -> Path:
         return self.root.joinpath(*keys.split(key))

@@ -28,6 +28,10 @@ POSTGRES_SESSION = (
 )
 POSTGRES_CONNECT = {"connect_timeout": 10, "keepalives_idle": 30, "tcp_user_timeout": 60_000}
 
+# Classes of SQLSTATE: connections, rollbacks by the server, interventions; and the codes of
+# too many connections, an idle transaction that was ended, a lock that was not free.
+PASSING = frozenset({"08", "40", "57", "53300", "25P03", "55P03"})
+
 OPTIONS: dict[str, Any] = {
     # Errors and logs show no values.
     "hide_parameters": True,
@@ -152,16 +156,23 @@ def named_failures(url: URL) -> Iterator[None]:
 
 
 def _named(error: exc.DBAPIError, url: URL) -> StoreError:
-    reason = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else "no answer"
+    reason = next(iter(str(error.orig).strip().splitlines()), "no answer").rstrip(".")
     if isinstance(error.orig, sqlite3.Error):
         return _named_sqlite(reason, Path(str(url.database)))
-    away = isinstance(error, exc.OperationalError | exc.InterfaceError)
-    if away or error.connection_invalidated:
+    if error.connection_invalidated or _is_passing(error):
         return StoreUnavailable(
             f"The store {redacted(url)} cannot be reached: {reason}. Check that the database "
             f"runs and that {config.STORE} is right; nothing half-done was kept."
         )
-    return StoreError(f"The store {redacted(url)} failed: {reason}.")
+    return StoreError(f"The store {redacted(url)} failed: {reason}. Nothing half-done was kept.")
+
+
+def _is_passing(error: exc.DBAPIError) -> bool:
+    """Whether it has to do with the moment: no connection, a lock, a deadlock, a shutdown."""
+    state = getattr(error.orig, "sqlstate", None)
+    if state is None:
+        return isinstance(error, exc.OperationalError | exc.InterfaceError)
+    return state[:2] in PASSING or state in PASSING
 
 
 def _named_sqlite(reason: str, file: Path) -> StoreError:
