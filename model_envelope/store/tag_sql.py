@@ -17,6 +17,7 @@ from math import inf
 from typing import Any, TypeAlias
 
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Connection,
     FromClause,
@@ -28,6 +29,7 @@ from sqlalchemy import (
     not_,
     or_,
     select,
+    text,
     true,
     union,
 )
@@ -53,8 +55,14 @@ from model_envelope.tag_query.expression import (
 MAX_COVER = 32
 """Tag values walked side by side; with more, the newest match is soon found by a scan."""
 
-LONG_WALK = 1000
-"""Envelopes with a tag value from which on it pays to look ahead."""
+MAX_LOOKUPS = 5_000
+"""Envelopes for which tags are looked up one by one when all matches are read."""
+
+LOOKUP_COST = 20
+"""What a look-up on PostgreSQL costs, in steps along an index."""
+
+MIN_LOOKUPS = 1_000
+"""Look-ups from which on it pays to ask PostgreSQL for a merge first."""
 
 TagValue: TypeAlias = tuple[str, str]
 
@@ -68,13 +76,13 @@ _COMPARE: Mapping[Comparison, Callable[[Any, float], ColumnElement[bool]]] = {
 
 
 def matches(query: TagQuery, *, include_archived: bool = False) -> ColumnElement[bool]:
-    """A predicate over `envelope`: visible and matched.
+    """A predicate over `envelope`: visible and matched. Checked row by row.
 
     Args:
         query: what must hold.
         include_archived: also archived envelopes where the query does not mention them.
     """
-    row = _Row(envelope.c.id, envelope.c.revision, envelope.c.archived)
+    row = _Row(envelope.c.id, envelope.c.revision, is_envelope=True)
     expression = query.effective(include_archived=include_archived)
     return and_(envelope.c.deleted_at.is_(None), row.satisfies(expression))
 
@@ -84,15 +92,18 @@ def narrowed(
 ) -> ColumnElement[bool]:
     """`matches`, for statements that read every match: counts, metrics, other orders.
 
-    The cover stands beside the predicate as a list of revisions. SQLite then reads those
-    envelopes instead of all; PostgreSQL needs it only where it could not join, in an OR.
+    Only the cover is read where there is one. Where it is large, or there is none, each tag
+    and metric is read once for all envelopes instead of being looked up for each.
     """
-    predicate = matches(query, include_archived=include_archived)
     expression = query.effective(include_archived=include_archived)
-    cover = _cover(expression, _counts(expression, connection))
-    if cover is None or (len(cover) < 2 and connection.dialect.name != "sqlite"):
+    counts = _counts(expression, connection)
+    cover = _cover(expression, counts)
+    large = cover is None or _size(cover, counts) > MAX_LOOKUPS
+    row = _Row(envelope.c.id, envelope.c.revision, is_envelope=True, at_once=large)
+    predicate = and_(envelope.c.deleted_at.is_(None), row.satisfies(expression))
+    if cover is None:
         return predicate
-    covered = or_(false(), *(and_(tag.c.key == k, tag.c.value == v) for k, v in sorted(cover)))
+    covered = or_(false(), *(and_(*_is(tag, value)) for value in sorted(cover)))
     return and_(envelope.c.revision.in_(select(tag.c.revision).where(covered)), predicate)
 
 
@@ -142,9 +153,7 @@ def newest(
     walks = []
     for value in sorted(cover):
         rest = assume(ordered, *value)
-        stretch: _Window | None = window
-        if counts.get(value, 0) > LONG_WALK and connection.dialect.name == "postgresql":
-            stretch = _skip_ahead(connection, rest, value, window)
+        stretch = _skip_ahead(connection, rest, value, counts, window)
         if stretch is not None:
             walks.append(_walk(rest, value, stretch))
     return window.ids(connection, walks)
@@ -178,7 +187,7 @@ class _Window:
 def _walk(rest: Expression, value: TagValue, window: _Window) -> Select[Any]:
     """The envelopes with one tag value that satisfy the rest, along the primary key of `tag`."""
     walked = tag.alias("walked")
-    row = _Row(walked.c.envelope_id, walked.c.revision, fenced=True)
+    row = _Row(walked.c.envelope_id, walked.c.revision)
     rows = select(walked.c.revision, walked.c.envelope_id.label("id")).where(
         *_is(walked, value),
         row.satisfies(rest),
@@ -188,21 +197,39 @@ def _walk(rest: Expression, value: TagValue, window: _Window) -> Select[Any]:
 
 
 def _skip_ahead(
-    connection: Connection, rest: Expression, value: TagValue, window: _Window
+    connection: Connection,
+    rest: Expression,
+    value: TagValue,
+    counts: Mapping[TagValue, int],
+    window: _Window,
 ) -> _Window | None:
     """The window from the first envelope on that has every tag of a conjunction; None without one.
 
-    Where all tags are common, PostgreSQL merges their index ranges ten times faster than it
-    looks up one in the other.
+    Where all tags are common, PostgreSQL merges their index ranges much faster than it looks
+    up one in the other. A nested loop would look up after all, or worse: without statistics
+    it compares each with each.
     """
+    others = [
+        (term.key, term.values[0])
+        for term in clauses(rest)
+        if isinstance(term, TagIn) and len(term.values) == 1
+    ]
+    lookups_cost = LOOKUP_COST * counts.get(value, 0)
+    if (
+        connection.dialect.name != "postgresql"
+        or not others
+        or lookups_cost < max(_size(others, counts), LOOKUP_COST * MIN_LOOKUPS)
+    ):
+        return window
     walked = tag.alias("walked")
     rows = select(walked.c.revision).where(*_is(walked, value))
-    for term in clauses(rest):
-        if isinstance(term, TagIn) and len(term.values) == 1:
-            other = tag.alias()
-            rows = rows.join(other, other.c.revision == walked.c.revision)
-            rows = rows.where(*_is(other, (term.key, term.values[0])))
+    for other_value in others:
+        other = tag.alias()
+        rows = rows.join(other, other.c.revision == walked.c.revision)
+        rows = rows.where(*_is(other, other_value))
+    connection.execute(text("SET LOCAL enable_nestloop = off"))
     first = connection.scalar(replace(window, limit=1).of(rows, walked.c.revision))
+    connection.execute(text("SET LOCAL enable_nestloop = on"))
     if first is None:
         return None
     return replace(window, beyond=first + 1 if window.descending else first - 1)
@@ -256,14 +283,15 @@ def _rarest_first(expression: Expression, counts: Mapping[TagValue, int]) -> Exp
 class _Row:
     """A row that stands for an envelope, and predicates over it.
 
-    `fenced` makes PostgreSQL look things up row by row, in the order of the rows: OFFSET
-    keeps it from turning EXISTS into a join, for which it would read every row with a tag.
+    Tags and metrics are looked up for each row, or read `at_once` for all. OFFSET and IS TRUE
+    hold PostgreSQL to that: else it makes joins of both, and its plan is as good as its
+    statistics, which know nothing of how keys and values go together.
     """
 
     id: ColumnElement[str]
     revision: ColumnElement[int]
-    archived: ColumnElement[bool] | None = None
-    fenced: bool = False
+    is_envelope: bool = False
+    at_once: bool = False
 
     def satisfies(  # noqa: PLR0911 - one for each kind of term
         self, expression: Expression
@@ -277,34 +305,29 @@ class _Row:
             case Not(term):
                 return not_(self.satisfies(term))
             case IsArchived():
-                return (
-                    self.in_envelope(envelope.c.archived)
-                    if self.archived is None
-                    else self.archived
-                )
+                return self.in_envelope(envelope.c.archived)
             case HasTag(key):
-                return self._exists(tag.c.envelope_id == self.id, tag.c.key == key)
+                return self._has(tag.c.envelope_id, tag.c.key == key)
             case TagIn(key, (value,)):
-                return self._exists(
-                    tag.c.key == key, tag.c.value == value, tag.c.revision == self.revision
-                )
+                return self._has(tag.c.revision, *_is(tag, (key, value)))
             case TagIn(key, values):
-                return self._exists(
-                    tag.c.envelope_id == self.id, tag.c.key == key, tag.c.value.in_(values)
-                )
+                return self._has(tag.c.envelope_id, tag.c.key == key, tag.c.value.in_(values))
             case HasMetric(name):
-                return self._exists(*self._measured(name), metric_latest.c.value.is_not(None))
+                return self._has_metric(name, metric_latest.c.value.is_not(None))
             case MetricIs(name, comparison, number):
-                compared = _COMPARE[comparison](metric_latest.c.value, number)
-                return self._exists(*self._measured(name), compared)
+                return self._has_metric(name, _COMPARE[comparison](metric_latest.c.value, number))
 
     def in_envelope(self, condition: ColumnElement[bool]) -> ColumnElement[bool]:
         """A condition on the row's envelope."""
-        return self._exists(envelope.c.id == self.id, condition)
+        return condition if self.is_envelope else self._has(envelope.c.id, condition)
 
-    def _measured(self, name: str) -> tuple[ColumnElement[bool], ...]:
-        return metric_latest.c.envelope_id == self.id, metric_latest.c.name == name
+    def _has_metric(self, name: str, condition: ColumnElement[bool]) -> ColumnElement[bool]:
+        return self._has(metric_latest.c.envelope_id, metric_latest.c.name == name, condition)
 
-    def _exists(self, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
-        found: Select[Any] = select(literal_column("1")).where(*conditions)
-        return (found.offset(literal_column("0")) if self.fenced else found).exists()
+    def _has(self, link: Column[Any], *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+        """Whether a row of another table meets the conditions and is of this row's envelope."""
+        own = self.revision if link is tag.c.revision else self.id
+        found: Select[Any] = select(link).where(*conditions)
+        if self.at_once:
+            return own.in_(found).is_(true())
+        return found.where(link == own).offset(literal_column("0")).exists()

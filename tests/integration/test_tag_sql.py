@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
+import random
+import shutil
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, delete, event, func, insert, select, text
 
@@ -36,6 +39,7 @@ from model_envelope.tag_query.expression import (
     render,
 )
 
+LARGE = 20_000
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -62,17 +66,11 @@ def engine(store_url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-def fill(
-    connection: Connection,
-    stored: Sequence[Saved],
-    counts: Mapping[tuple[str, str], int] | None = None,
-) -> None:
-    """Replace everything: revisions from 1 on. `counts` stand in for the true ones."""
-    for table in (metric_latest, tag, tag_count, envelope):
+def fill(connection: Connection, stored: Sequence[Saved]) -> None:
+    """Replace everything: revisions from 1 on."""
+    for table in (metric_latest, tag, envelope):
         connection.execute(delete(table))
     numbered = [(id_of(revision), revision, saved) for revision, saved in enumerate(stored, 1)]
-    if counts is None:
-        counts = Counter(item for saved in stored for item in saved.tags.items())
     rows: dict[Any, list[dict[str, Any]]] = {
         envelope: [_envelope_row(*item) for item in numbered],
         tag: [
@@ -90,13 +88,18 @@ def fill(
             for envelope_id, _, saved in numbered
             for name, value in saved.metrics.items()
         ],
-        tag_count: [
-            {"key": key, "value": value, "envelopes": n} for (key, value), n in counts.items()
-        ],
     }
     for table, values in rows.items():
         if values:
             connection.execute(insert(table), values)
+    count_tags(connection, Counter(item for saved in stored for item in saved.tags.items()))
+
+
+def count_tags(connection: Connection, counts: Mapping[tuple[str, str], int]) -> None:
+    connection.execute(delete(tag_count))
+    rows = [{"key": key, "value": value, "envelopes": n} for (key, value), n in counts.items()]
+    if rows:
+        connection.execute(insert(tag_count), rows)
 
 
 def _envelope_row(envelope_id: str, revision: int, saved: Saved) -> dict[str, Any]:
@@ -117,22 +120,12 @@ def _envelope_row(envelope_id: str, revision: int, saved: Saved) -> dict[str, An
     }
 
 
-# Small worlds, in which much matches.
+# Queries about few keys and values, so that much matches.
 
-keys = st.sampled_from(["a", "b", "odd-key"])
-values = st.sampled_from(["x", "y", "z"])
-metric_names = st.sampled_from(["m", "n/1"])
-numbers = st.sampled_from([-math.inf, -1.5, 0.0, 0.1, 1e300, math.inf])
-stored_envelopes = st.lists(
-    st.builds(
-        Saved,
-        tags=st.dictionaries(keys, values),
-        metrics=st.dictionaries(metric_names, numbers | st.just(math.nan)),
-        archived=st.sampled_from([False, False, False, True]),
-        deleted=st.sampled_from([False, False, False, True]),
-    ),
-    max_size=12,
-)
+keys = st.sampled_from(["a", "odd-key"])
+values = st.sampled_from(["x", "y", "nowhere"])
+metric_names = st.just("n/1")
+numbers = st.sampled_from([-1.5, 0.0, 0.1, 1e300])
 # What is counted may lag or be wrong; it decides the plan, never the answer.
 tag_counts = st.dictionaries(st.tuples(keys, values), st.sampled_from([1, 5, 5000]))
 many = tuple(f"filler {i}" for i in range(tag_sql.MAX_COVER))
@@ -143,44 +136,83 @@ leaf: st.SearchStrategy[Expression] = st.one_of(
     st.builds(TagIn, keys, st.lists(values, min_size=2, unique=True).map(tuple)),
     st.builds(TagIn, keys, values.map(lambda value: (value, *many))),
     st.builds(HasMetric, metric_names),
-    st.builds(
-        MetricIs,
-        metric_names,
-        st.sampled_from(["==", "<", "<=", ">", ">="]),
-        numbers.filter(math.isfinite),
-    ),
+    st.builds(MetricIs, metric_names, st.sampled_from(["==", "<", "<=", ">", ">="]), numbers),
     st.just(IsArchived()),
 )
 expressions: st.SearchStrategy[Expression] = st.recursive(
     leaf,
     lambda inner: st.one_of(
         st.lists(inner, max_size=3).map(lambda terms: all_of(*terms)),
-        st.lists(inner, max_size=3).map(lambda terms: all_of(*terms)),
+        st.lists(inner, min_size=2, max_size=3).map(lambda terms: all_of(*terms)),
         st.lists(inner, max_size=3).map(lambda terms: any_of(*terms)),
         inner.map(negate),
     ),
     max_leaves=6,
 )
-on_both_databases = settings(
-    max_examples=150,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
 
 
-@on_both_databases
-@given(stored_envelopes, tag_counts, expressions, st.booleans())
+def every_envelope() -> list[Saved]:
+    """One of each that the queries above can tell apart, in no particular order."""
+    kinds = itertools.product(
+        [None, "x", "y"],
+        [None, "x", "y"],
+        [None, -math.inf, 0.0, 0.1, math.inf, math.nan],
+        [False, True],
+        [False, True],
+    )
+    saved = [
+        Saved(
+            {key: value for key, value in (("a", a), ("odd-key", b)) if value},
+            {} if number is None else {"n/1": number},
+            archived,
+            deleted,
+        )
+        for a, b, number, archived, deleted in kinds
+    ]
+    random.Random(0).shuffle(saved)
+    return saved
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def full_world(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Engine]:
+    """A store that holds `every_envelope`."""
+    if request.param == "sqlite":
+        file = tmp_path_factory.mktemp("full") / "store.sqlite"
+        shutil.copy(request.getfixturevalue("sqlite_template"), file)
+        engine = make_engine(parse_url(f"sqlite:///{file}"))
+    else:
+        server = request.getfixturevalue("postgres_server")
+        database = server.create_database(request.getfixturevalue("postgres_template"))
+        engine = make_engine(parse_url(server.url(database)))
+    with engine.begin() as connection:
+        fill(connection, every_envelope())
+    yield engine
+    engine.dispose()
+    if request.param == "postgres":
+        server.drop_database(database)
+
+
+@settings(max_examples=300, deadline=None)
+@given(tag_counts, expressions, st.booleans(), st.sampled_from([1, 7, 1000]))
+@example(
+    {},
+    any_of(TagIn("a", ("x",)), TagIn("odd-key", ("x",))),
+    False,
+    7,
+).via("one envelope on two walks")
 def test_sql_finds_what_evaluate_finds(
-    engine: Engine,
-    stored: list[Saved],
+    full_world: Engine,
     counts: dict[tuple[str, str], int],
     expression: Expression,
     include_archived: bool,
+    limit: int,
 ) -> None:
     query = TagQuery(expression)
     matching = [
         id_of(revision)
-        for revision, saved in enumerate(stored, 1)
+        for revision, saved in enumerate(every_envelope(), 1)
         if not saved.deleted
         and (
             saved.satisfies(expression)
@@ -189,8 +221,8 @@ def test_sql_finds_what_evaluate_finds(
         )
     ]
     newest_first = matching[::-1]
-    with engine.begin() as connection:
-        fill(connection, stored, counts)
+    with full_world.begin() as connection:
+        count_tags(connection, counts)
         options = {"include_archived": include_archived}
         assert tag_sql.latest(query, connection, **options) == next(iter(newest_first), None)
         assert tag_sql.count(query, connection, **options) == len(matching)
@@ -200,30 +232,40 @@ def test_sql_finds_what_evaluate_finds(
         ):
             found = select(envelope.c.id).where(predicate).order_by(envelope.c.revision)
             assert connection.scalars(found).all() == matching
-        for descending, expected in ((True, newest_first), (False, matching)):
-            assert pages(connection, query, descending, include_archived) == expected
+        for descending in (True, False):
+            expected = newest_first if descending else matching
+            first = tag_sql.newest(query, connection, limit=limit, descending=descending, **options)
+            assert first == expected[:limit]
+            if first:
+                last = select(envelope.c.revision).where(envelope.c.id == first[-1])
+                second = tag_sql.newest(
+                    query,
+                    connection,
+                    limit=limit,
+                    beyond=connection.scalar(last),
+                    descending=descending,
+                    **options,
+                )
+                assert second == expected[limit : 2 * limit]
 
 
-def pages(
-    connection: Connection, query: TagQuery, descending: bool, include_archived: bool
-) -> list[str]:
-    """All matches, read in pages of two."""
-    revisions = dict(connection.execute(select(envelope.c.id, envelope.c.revision)).all())
-    found: list[str] = []
-    while page := tag_sql.newest(
-        query,
-        connection,
-        limit=2,
-        beyond=revisions[found[-1]] if found else None,
-        descending=descending,
-        include_archived=include_archived,
-    ):
-        assert len(page) <= 2
-        found += page
-    return found
+stored_envelopes = st.lists(
+    st.builds(
+        Saved,
+        tags=st.dictionaries(keys, values),
+        metrics=st.dictionaries(metric_names, numbers | st.just(math.nan)),
+        archived=st.sampled_from([False, False, False, True]),
+        deleted=st.sampled_from([False, False, False, True]),
+    ),
+    max_size=8,
+)
 
 
-@on_both_databases
+@settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(stored_envelopes, expressions, st.booleans())
 def test_near_misses_are_the_matches_of_all_other_clauses(
     engine: Engine, stored: list[Saved], expression: Expression, include_archived: bool
@@ -243,6 +285,7 @@ def test_near_misses_are_the_matches_of_all_other_clauses(
         misses = near_misses(query, connection, include_archived=include_archived)
     if expected:
         assert {m.clause: (m.envelopes, m.newest) for m in misses} == expected
+        assert not [m for m in misses if "archived" in m.found and "archived" not in m.clause]
         assert [m.envelopes for m in misses] == sorted((m.envelopes for m in misses), reverse=True)
         return
     by_id = {id_of(r): saved for r, saved in enumerate(stored, 1) if not saved.deleted}
@@ -375,16 +418,17 @@ def test_sqlite_works_no_more_in_a_larger_store(
 
 @pytest.fixture(scope="module", params=["with statistics", "without statistics"])
 def large_postgres(request: pytest.FixtureRequest) -> Iterator[Connection]:
-    """A PostgreSQL store of 20,000 envelopes."""
+    """A large PostgreSQL store, analyzed or fresh from an import."""
     server = request.getfixturevalue("postgres_server")
     database = server.create_database(request.getfixturevalue("postgres_template"))
     engine = make_engine(parse_url(server.url(database)))
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with engine.begin() as connection:
         for table in (envelope, tag):
             connection.execute(text(f"ALTER TABLE {table} SET (autovacuum_enabled = false)"))
-        fill(connection, world(20_000))
+        fill(connection, world(LARGE))
         if request.param == "with statistics":
             connection.execute(text("ANALYZE"))
+    with engine.connect() as connection:
         yield connection
     engine.dispose()
     server.drop_database(database)
@@ -396,30 +440,44 @@ def test_latest_on_postgres_reads_the_rarest_tag_only(
 ) -> None:
     with Statements(large_postgres) as sent:
         tag_sql.latest(parse(query), large_postgres)
-    *_, (statement, parameters) = sent.statements
-    explained = large_postgres.exec_driver_sql(
-        f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {statement}", parameters
-    ).scalar_one()
-    body = json.loads(explained) if isinstance(explained, str) else explained
-    nodes = list(nodes_of(body[0]["Plan"]))
+    nodes = explain(large_postgres, *sent.statements[-1])
     assert not {"Seq Scan", "Hash Join", "Merge Join", "Bitmap Heap Scan"} & {
         node["Node Type"] for node in nodes
     }
     walked = [node for node in nodes if node.get("Alias", "").startswith("walked")]
     assert walked
     assert all(node["Index Name"] == "pk_tag" for node in walked)
-    assert sum(rows_read(node) for node in nodes) < 200
+    assert sum(map(rows_read, nodes)) < 200
 
 
-def test_a_miss_among_common_tags_on_postgres_walks_none_of_them(
-    large_postgres: Connection,
-) -> None:
-    query = parse("region == 'US' and parity == 'even' and passes_tests == 'true'")
+COMMON = "region == 'US' and parity == '{}' and passes_tests == 'true'"
+
+
+def test_a_miss_among_common_tags_on_postgres_looks_nothing_up(large_postgres: Connection) -> None:
+    before = index_scans(large_postgres)
+    assert tag_sql.latest(parse(COMMON.format("even")), large_postgres) is None
+    assert index_scans(large_postgres) - before < 10
+    assert tag_sql.latest(parse(COMMON.format("odd")), large_postgres) == id_of(LARGE)
+    assert large_postgres.scalar(text("SHOW enable_nestloop")) == "on"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        COMMON.format("odd"),
+        COMMON.format("even"),
+        "name == 'rare' and region == 'US'",
+        "region == 'US' or passes_tests == 'true'",
+        "region != 'US' and passes_tests and not stage",
+        "metric.auc > 0 or not metric.auc",
+    ],
+)
+def test_a_count_on_postgres_reads_each_tag_once(large_postgres: Connection, query: str) -> None:
+    expected = sum(parse(query).evaluate(saved.tags) for saved in world(LARGE))
     with Statements(large_postgres) as sent:
-        assert tag_sql.latest(query, large_postgres) is None
-    assert not [statement for statement, _ in sent.statements if "EXISTS" in statement]
-    common_match = parse("region == 'US' and parity == 'odd' and passes_tests == 'true'")
-    assert tag_sql.latest(common_match, large_postgres) == id_of(20_000)
+        assert tag_sql.count(parse(query), large_postgres) == expected
+    nodes = explain(large_postgres, *sent.statements[-1])
+    assert sum(map(rows_read, nodes)) < 10 * LARGE
 
 
 class Statements:
@@ -440,6 +498,15 @@ class Statements:
         event.remove(self.connection, "before_cursor_execute", self._note)
 
 
+def explain(connection: Connection, statement: str, parameters: Any) -> list[dict[str, Any]]:
+    """Every node of the plan that PostgreSQL takes for a statement, with what it did."""
+    explained = connection.exec_driver_sql(
+        f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {statement}", parameters
+    ).scalar_one()
+    body = json.loads(explained) if isinstance(explained, str) else explained
+    return list(nodes_of(body[0]["Plan"]))
+
+
 def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield plan
     for child in plan.get("Plans", ()):
@@ -447,5 +514,12 @@ def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def rows_read(node: dict[str, Any]) -> int:
-    removed = node.get("Rows Removed by Filter", 0)
-    return int((node["Actual Rows"] + removed) * node["Actual Loops"])
+    removed = ("Rows Removed by Filter", "Rows Removed by Join Filter")
+    rows = node["Actual Rows"] + sum(node.get(name, 0) for name in removed)
+    return int(rows * node["Actual Loops"])
+
+
+def index_scans(connection: Connection) -> int:
+    """Index scans of `tag` that this transaction began."""
+    counted = text("SELECT idx_scan FROM pg_stat_xact_user_tables WHERE relname = 'tag'")
+    return connection.scalar(counted) or 0
