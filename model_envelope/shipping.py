@@ -10,7 +10,16 @@ import zipfile
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
-_TRAVELS = ("__init__.py", "_version.py", "errors.py", "runtime/*.py", "spark_jobs/*.py")
+_TRAVELS = (
+    "__init__.py",
+    "_version.py",
+    "errors.py",
+    "runtime/*.py",
+    "batch/__init__.py",
+    "batch/request.py",
+    "batch/tables.py",
+    "spark_jobs/*.py",
+)
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
