@@ -1,0 +1,123 @@
+"""The command that reads metrics."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from model_envelope.cli import completing, output
+from model_envelope.cli.arguments import Context, Limit, Query
+from model_envelope.cli.output import Rows
+from model_envelope.cli.session import session
+
+if TYPE_CHECKING:
+    from model_envelope.client.client import Client
+
+COLUMNS = ("envelope_id", "saved_at", "name", "step", "at", "value", "type")
+
+_AGO = re.compile(r"(\d{1,6})([mhdw])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def metrics(
+    context: Context,
+    query: Query,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME…", help="All unless given.")
+    ] = None,
+    *,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Logged then or later: 2026-05-31T12:00 (UTC), or 7d, 12h ago."
+        ),
+    ] = None,
+    tags: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tag",
+            metavar="KEY",
+            help="A tag to add as a column.",
+            autocompletion=completing.tag_keys,
+        ),
+    ] = None,
+    limit: Limit = None,
+    format_: Annotated[
+        Rows, typer.Option("--output", "-o", help="For people, or for programs.")
+    ] = Rows.table,
+) -> None:
+    """List logged values of all matches: a row for each envelope, metric and step."""
+    client = session(context).client
+    keys = tuple(dict.fromkeys(tags or ()))
+    rows = list(_rows(client, query, names, _moment(since), keys))
+    if not rows:
+        _explain_nothing(client, query)
+    most = output.most(limit, format_)
+    _write(rows[:most], (*COLUMNS, *keys), format_)
+    output.note_rest(most, len(rows))
+
+
+def _rows(
+    client: Client,
+    query: str,
+    names: list[str] | None,
+    since: datetime | None,
+    keys: tuple[str, ...],
+) -> Iterator[list[Any]]:
+    from model_envelope.metrics.points import number_of
+    from model_envelope.names import check_metric_name, check_tag_keys
+    from model_envelope.tag_query import parse
+
+    found = client.store.metric_rows(
+        parse(query),
+        None if not names else [check_metric_name(name) for name in names],
+        since=since,
+        tags=check_tag_keys(keys),
+    )
+    scalar = [kind == "scalar" for kind in found["type"]]
+    found["value"] = [
+        number_of(value, body) if is_scalar else None
+        for value, body, is_scalar in zip(found["value"], found["body"], scalar, strict=True)
+    ]
+    columns = [found[name] for name in COLUMNS] + [found[f"tag.{key}"] for key in keys]
+    yield from map(list, zip(*columns, strict=True))
+
+
+def _write(rows: list[list[Any]], columns: tuple[str, ...], format_: Rows) -> None:
+    if format_ is Rows.json:
+        output.records(dict(zip(columns, row, strict=True)) for row in rows)
+    elif format_ is Rows.csv:
+        output.comma_separated(columns, rows)
+    else:
+        shown = [i for i, name in enumerate(columns) if name not in ("saved_at", "type")]
+        headings = [columns[i] for i in shown]
+        output.table(headings, [[row[i] for i in shown] for row in rows], whole=("envelope_id",))
+
+
+def _explain_nothing(client: Client, query: str) -> None:
+    """Say why there are no rows, and leave.
+
+    Raises:
+        EnvelopeNotFound: no envelope matches the query.
+    """
+    client.latest(query)
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    ago = _AGO.fullmatch(text)
+    if ago:
+        return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is no time: write 2026-05-31, 2026-05-31T12:00+02:00, 7d or 12h.",
+            param_hint="--since",
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
