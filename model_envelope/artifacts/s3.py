@@ -161,7 +161,6 @@ class S3Artifacts:
         """See `ArtifactStore.fetch`; the path is in the cache folder."""
         target = config.cache().joinpath("artifacts", *keys.split(key))
         if not target.is_file() or copying.digest(target) != sha256:
-            target.parent.mkdir(parents=True, exist_ok=True)
             try:
                 self._download(key, target, sha256, progress)
             except ArtifactCorrupted:
@@ -175,6 +174,7 @@ class S3Artifacts:
         where: dict[str, Any] = {"Bucket": self.bucket, "Key": self._name(key)}
         parts = TransferConfig(PART, multipart_chunksize=PART, max_concurrency=AT_ONCE)
         with copying.written(target) as partial, self._named(key):
+            target.parent.mkdir(parents=True, exist_ok=True)
             size = self._client.head_object(**where)["ContentLength"]
             report = progress and _Sum(size, progress)
             self._client.download_file(

@@ -71,7 +71,7 @@ def no_room(file: Path) -> str:
 
 def ballast(file: Path) -> Path:
     """The file that keeps room for removing things from a store on a full disk."""
-    return file.with_name(f"{file.name}.ballast")
+    return file.with_name(f"{file.name}-ballast")
 
 
 def keep_room(file: Path) -> None:

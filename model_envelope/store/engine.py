@@ -70,9 +70,8 @@ def parse_url(url: str) -> URL:
 
 def redacted(url: URL) -> str:
     """The URL fit for a log."""
-    if "password" in url.query:
-        url = url.update_query_dict({"password": "***"})
-    return url.render_as_string(hide_password=True)
+    hidden = {key: "***" for key in url.query if "password" in key}
+    return url.update_query_dict(hidden).render_as_string(hide_password=True)
 
 
 def make_engine(url: URL) -> Engine:
@@ -83,8 +82,19 @@ def make_engine(url: URL) -> Engine:
         StoreError: a SQLite file would be on a network file system.
     """
     engine = _sqlite(url) if url.drivername == "sqlite" else _postgres(url)
-    _forget_connections_in_forks(engine)
+    _engines.add(engine)
     return engine
+
+
+_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+
+
+def _leave_connections_to_the_parent() -> None:
+    for engine in _engines:
+        engine.dispose(close=False)
+
+
+os.register_at_fork(after_in_child=_leave_connections_to_the_parent)
 
 
 def _postgres(url: URL) -> Engine:
@@ -124,17 +134,6 @@ def read_options(engine: Engine) -> dict[str, Any]:
     if engine.dialect.name == "sqlite":
         return {"read_only": True}
     return {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-
-
-def _forget_connections_in_forks(engine: Engine) -> None:
-    reference = weakref.ref(engine)
-
-    def forget() -> None:
-        inherited = reference()
-        if inherited is not None:
-            inherited.dispose(close=False)
-
-    os.register_at_fork(after_in_child=forget)
 
 
 @contextmanager

@@ -194,6 +194,21 @@ def test_what_was_fetched_is_kept_and_checked(
     assert network.seen["GET"] == asked + 1
 
 
+def test_a_cache_on_a_full_disk_is_named(
+    artifacts: S3Artifacts,
+    small_disk: Callable[[int], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    key: str,
+) -> None:
+    cache = small_disk(1)
+    monkeypatch.setenv("MODEL_ENVELOPE_CACHE", str(cache))
+    body = os.urandom(2 << 20)
+    artifacts.put(key, body, sha256=sha256(body))
+    with pytest.raises(ArtifactError, match=rf"{cache}.*bytes are free"):
+        artifacts.fetch(key, sha256=sha256(body))
+    assert [file for file in cache.rglob("*") if file.is_file()] == []
+
+
 def test_deleting_ends_what_was_being_sent(artifacts: S3Artifacts, key: str) -> None:
     client = boto3.client("s3")
     name = f"{artifacts.prefix}/{key}"

@@ -519,8 +519,11 @@ def test_no_change_is_lost_or_out_of_order_while_many_write(store: Store, save: 
     for thread in threads:
         thread.start()
     seen: list[int] = []
-    while any(thread.is_alive() for thread in threads) or len(seen) < store.head():
-        seen += [change.revision for change in store.changes(seen[-1] if seen else 0, limit=7)]
+    writing = True
+    while writing:
+        writing = any(thread.is_alive() for thread in threads)
+        while portion := store.changes(seen[-1] if seen else 0, limit=7):
+            seen += [change.revision for change in portion]
     assert failures == []
     assert seen == list(range(1, writers * each + 1))
 
@@ -570,6 +573,8 @@ def test_metrics_are_logged_later_and_read_in_order(store: Store, save: Save) ->
     assert [(c.envelope_id, c.data) for c in store.changes(2)] == [
         *sorted([(one.id, {"names": ["loss", "roc"]}), (two.id, {"names": ["loss"]})])
     ]
+    assert [change.revision for change in store.changes(0)] == [1, 2, 3, 4]
+    assert store.head() == 4
 
 
 def test_metric_rows_are_chosen_by_query_name_time_and_envelope(store: Store, save: Save) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from model_envelope.artifacts.opening import open_artifacts
 from model_envelope.artifacts.protocol import ArtifactStore
 from model_envelope.envelope import EnvelopeRecord, Manifest
 from model_envelope.errors import StoreError, StoreUnavailable
+from model_envelope.names import new_id
 from model_envelope.store import disk
 from model_envelope.store.opening import open_store
 from model_envelope.store.store import Store
@@ -187,6 +189,58 @@ def test_eight_processes_may_save_at_once(
     assert len(saved) == 40
     check(store, artifacts, saved)
     assert store.count(EVERYTHING) == 40
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_garbage_collection_killed_at_any_step_is_taken_up_again(
+    store: Store, artifacts: ArtifactStore, save: Save
+) -> None:
+    body = b"model"
+    sha256 = hashlib.sha256(body).hexdigest()
+    kept, deleted = save(), save()
+    store.delete(deleted.id, HOUR)
+    store.begin_upload(expired := new_id(), HOUR)
+    for envelope_id in (kept.id, deleted.id, expired, new_id()):
+        artifacts.put(f"{envelope_id}/predict.bundle", body, sha256=sha256)
+    later = datetime.now(UTC) + 2 * HOUR
+    killed = 0
+    while collect_and_die(store, artifacts, later, after=killed + 1):
+        killed += 1
+        artifacts.fetch(f"{kept.id}/predict.bundle", sha256=sha256)
+        assert store.get(kept.id) == kept
+    assert killed > 5
+    assert set(artifacts.list_ids()) - {"0" * 20} == {kept.id}
+    assert store.head() == 4
+    report = store.collect_garbage(artifacts, later)
+    assert (report.expired_uploads, report.purged_envelopes, report.unknown) == (0, (), ())
+
+
+def collect_and_die(store: Store, artifacts: ArtifactStore, now: datetime, after: int) -> bool:
+    """Collect garbage in a process that dies at a step: a commit or a removal of files."""
+    child = os.fork()
+    if child:
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert status in (0, -signal.SIGKILL)
+        return status != 0
+    left = [after]
+
+    def step(*_: object) -> None:
+        left[0] -= 1
+        if not left[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def remove(*arguments: Any, rmtree: Any = shutil.rmtree) -> None:
+        step()
+        rmtree(*arguments)
+        step()
+
+    try:
+        shutil.rmtree = remove  # type: ignore[assignment]
+        event.listen(Engine, "commit", step)
+        store.collect_garbage(artifacts, now)
+        os._exit(0)
+    finally:
+        os._exit(1)
 
 
 # A database that goes away
@@ -432,23 +486,12 @@ def test_a_locked_sqlite_store_is_waited_for_then_named(sqlite_store_url: str) -
         assert patient.get_lock("e") == "y"
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 24 megabytes."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("may not mount a file system")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
 def test_a_full_disk_keeps_what_was_saved_and_can_be_collected(
-    small_disk: Path, new_manifest: NewManifest
+    small_disk: Callable[[int], Path], new_manifest: NewManifest
 ) -> None:
-    file = small_disk / "store.sqlite"
-    artifacts = open_artifacts(str(small_disk / "artifacts"))
+    folder = small_disk(24)
+    file = folder / "store.sqlite"
+    artifacts = open_artifacts(str(folder / "artifacts"))
     with open_store(f"sqlite:///{file}") as store:
         store.claim(artifacts)
         saved = new_manifest()
@@ -459,7 +502,7 @@ def test_a_full_disk_keeps_what_was_saved_and_can_be_collected(
         body = os.urandom(4 << 20)
         sha256 = hashlib.sha256(body).hexdigest()
         artifacts.put(f"{expired.id}/predict.bundle", body, sha256=sha256)
-        fill(small_disk / "others")
+        fill(folder / "others")
 
         with pytest.raises(StoreError, match=r"store\.sqlite cannot grow.*model-envelope gc"):
             save_for_ever(store, new_manifest)
@@ -473,7 +516,7 @@ def test_a_full_disk_keeps_what_was_saved_and_can_be_collected(
         store.begin_upload(another.id, HOUR)
         commit(store, another)
         assert [c.revision for c in store.changes(0)] == list(range(1, head + 2))
-    assert disk.ballast(file).exists() or small_disk_has_no_room(small_disk)
+    assert disk.ballast(file).exists() or has_no_room(folder)
 
 
 def save_for_ever(store: Store, new_manifest: NewManifest) -> None:
@@ -483,7 +526,7 @@ def save_for_ever(store: Store, new_manifest: NewManifest) -> None:
         commit(store, manifest, model="x" * 1000)
 
 
-def small_disk_has_no_room(folder: Path) -> bool:
+def has_no_room(folder: Path) -> bool:
     stat = os.statvfs(folder)
     return stat.f_bavail * stat.f_frsize < 4 * disk.BALLAST_BYTES
 

@@ -346,6 +346,7 @@ def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
 # Processes
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_store_can_be_used_after_a_fork(store_url: str) -> None:
     with open_store(store_url) as store:
         store.put_lock("d", "parent")
