@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -58,20 +59,34 @@ def spark_submit(application: SparkApplication) -> None:
         BatchPredictionFailed: it ended with an error.
     """
     home = find_spark()
-    environment = _environment(home)
-    properties = Path(application.arguments[0]).with_name("spark.properties")
-    properties.touch(mode=0o600)
-    properties.write_text(_properties(application.conf))
     command = [
         str(home / "bin" / "spark-submit"),
-        *("--properties-file", str(properties), "--load-spark-defaults"),
+        *("--properties-file", str(write_properties(application)), "--load-spark-defaults"),
         *("--name", application.name),
         *("--py-files", ",".join(map(str, application.py_files))),
         str(application.program),
         *application.arguments,
     ]
     _log.debug("Running %s", " ".join(command))
-    _run(command, environment)
+    _run(command, environment(home))
+
+
+def write_properties(application: SparkApplication) -> Path:
+    """Put the configuration beside the job, where nobody else can read it.
+
+    Raises:
+        InvalidInput: it cannot be written in that form.
+    """
+    path = Path(application.arguments[0]).with_name("spark.properties")
+    path.touch(mode=0o600)
+    path.write_text(_properties(application.conf))
+    return path
+
+
+def environment(home: Path) -> dict[str, str]:
+    """The environment variables for a spark-submit of the Spark in `home`."""
+    kept = {key: value for key, value in os.environ.items() if not _KEPT_BACK.match(key)}
+    return kept | {"SPARK_HOME": str(home), "PYTHONNOUSERSITE": "1"}
 
 
 def find_spark() -> Path:
@@ -123,25 +138,20 @@ def _java_version(java: Path) -> int | None:
     return int(found[1]) if found else None
 
 
-def _environment(home: Path) -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if not _KEPT_BACK.match(key)}
-    return kept | {"SPARK_HOME": str(home), "PYTHONNOUSERSITE": "1"}
-
-
 def _properties(conf: Mapping[str, str]) -> str:
     lines = []
     for key, value in sorted(conf.items()):
-        if "\n" in f"{key}{value}" or "\r" in f"{key}{value}" or not re.fullmatch(r"[\w.\-]+", key):
+        if "\n" in f"{key}{value}" or "\r" in f"{key}{value}" or not re.fullmatch(r"[\w.\-/]+", key):
             raise InvalidInput(f"spark_conf {key!r} has a line break or no key of Spark's form.")
         lines.append(f"{key}={value}".replace("\\", "\\\\"))
     return "\n".join(lines) + "\n"
 
 
-def _run(command: list[str], environment: Mapping[str, str]) -> None:
+def _run(command: list[str], variables: Mapping[str, str]) -> None:
     last: list[str] = []
     with subprocess.Popen(
         command,
-        env=dict(environment),
+        env=dict(variables),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -165,9 +175,9 @@ def _run(command: list[str], environment: Mapping[str, str]) -> None:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """Ask Spark to stop, so that it cleans up; then make it."""
-    process.terminate()
+    """Ask Spark and its Python driver to stop, so that they clean up; then make them."""
+    os.killpg(process.pid, signal.SIGTERM)
     try:
         process.wait(20)
     except subprocess.TimeoutExpired:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
