@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from model_envelope.client.envelope import Envelope
     from model_envelope.client.predicting import Model
     from model_envelope.client.sugar import (
+        batch_predict,
         connect,
         count,
         facets,
@@ -40,6 +41,7 @@ __all__ = [
     "Envelope",
     "Model",
     "__version__",
+    "batch_predict",
     "connect",
     "count",
     "errors",
