@@ -64,10 +64,12 @@ def fit_boosting(transactions: pd.DataFrame, as_of: date) -> Boosting:
     regressor = HistGradientBoostingRegressor(
         # Spend is positive, mostly zero, with a long tail: what a Poisson loss is made for.
         loss="poisson",
-        max_depth=4,
+        # Few shallow trees: what single customers will do is mostly chance.
+        max_depth=3,
         learning_rate=0.05,
-        max_iter=150,
-        min_samples_leaf=50,
+        max_iter=80,
+        min_samples_leaf=100,
+        early_stopping=False,
         random_state=0,
     )
     return Boosting(regressor.fit(_relative(pd.concat(past)), pd.concat(outcomes)))

@@ -15,7 +15,7 @@ _STYLE = """
 @media (prefers-color-scheme: dark) { :root { --ink: #e6eaf0; --soft: #98a4b3;
   --line: #2c3541; --page: #12171e; --actual: #5d6b7d; --predicted: #6ea2ff; --good: #4cc38a; } }
 body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--page);
-  max-width: 60rem; margin: 3rem auto; padding: 0 1.5rem; }
+  max-width: 70rem; margin: 3rem auto; padding: 0 1.5rem; }
 h1 { font-size: 1.7rem; margin: 0 0 .3rem; } h2 { font-size: 1.15rem; margin: 2.6rem 0 .4rem; }
 p, li { max-width: 46rem; } .soft, figcaption, th { color: var(--soft); }
 .scroll { overflow-x: auto; }
@@ -60,15 +60,13 @@ def table(frame: pd.DataFrame, *, digits: int = 2, mark: str | None = None) -> s
     Args:
         frame: numbers are right-aligned, everything else is text.
         digits: of floating-point columns.
-        mark: a boolean column, not shown itself; its rows are emphasised.
+        mark: a boolean column; rows where it holds are emphasised.
     """
-    shown = [name for name in frame.columns if name != mark]
-    numeric = {name for name in shown if pd.api.types.is_numeric_dtype(frame[name])}
-    css = {name: " class=number" if name in numeric else "" for name in shown}
-    head = "".join(f"<th{css[name]}>{escape(name.replace('_', ' '))}</th>" for name in shown)
+    css = {name: " class=number" if is_number(frame[name]) else "" for name in frame.columns}
+    head = "".join(f"<th{css[name]}>{escape(name.replace('_', ' '))}</th>" for name in css)
     rows = []
     for row in frame.to_dict("records"):
-        cells = "".join(f"<td{css[name]}>{_cell(row[name], digits)}</td>" for name in shown)
+        cells = "".join(f"<td{css[name]}>{_cell(row[name], digits)}</td>" for name in css)
         rows.append(f"<tr{' class=good' if mark and row[mark] else ''}>{cells}</tr>")
     return (
         f"<div class=scroll><table><thead><tr>{head}</tr></thead>"
@@ -121,7 +119,14 @@ def code(text: str) -> str:
     return f"<pre>{escape(text.strip())}</pre>"
 
 
+def is_number(column: pd.Series[Any]) -> bool:
+    """Whether a column's values stand right-aligned."""
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+
+
 def _cell(value: Any, digits: int) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else ""
     if isinstance(value, float):
         return f"{value:,.{digits}f}"
     return f"{value:,}" if isinstance(value, int) else escape(str(value))
