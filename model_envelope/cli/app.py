@@ -81,6 +81,7 @@ def options(
     Exit codes: 0 done, 1 an error, 2 wrong usage, 3 no match.
     """
     context.obj = Session(store, artifacts, debug)
+    context.call_on_close(context.obj.close)
     context.with_resource(logged(debug))
 
 

@@ -47,6 +47,11 @@ class Session:
 
         return Client(self.store, self.artifacts)
 
+    def close(self) -> None:
+        """Close the store, if it was opened."""
+        if "client" in vars(self) and "store" in vars(self.client):
+            self.client.store.close()
+
     def envelope(self, target: str) -> Envelope:
         """The envelope of an id, of the first digits of one, or the latest match of a query.
 

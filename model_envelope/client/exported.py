@@ -12,6 +12,7 @@ test of it, and say so in the changelog.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
 import stat
@@ -204,10 +205,15 @@ def _as_corrupted(path: Path) -> Iterator[None]:
         KeyError,
         OverflowError,
         RecursionError,
+        TypeError,
         ValueError,  # msgspec's too
         struct.error,
     ) as error:
         raise _refused(path, str(error) or type(error).__name__) from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # an offset before the start of the file
+            raise
+        raise _refused(path, "an offset is wrong") from error
 
 
 def _refused(path: Path, reason: str) -> ArtifactCorrupted:

@@ -65,20 +65,21 @@ def save(
         existing = store.find_save(save_key)
         if existing is not None:
             return _same_model(existing, draft, save_key)
+    key = save_key or uuid.uuid4().hex
     commit = partial(
         store.commit_envelope,
         description=draft.description,
         tags=draft.tags,
-        save_key=save_key or uuid.uuid4().hex,
+        save_key=key,
         metrics=points,
         hyperparameters=hyperparameters,
     )
     try:
-        return _attempt(store, artifacts, draft, commit, progress)
+        return _attempt(store, artifacts, draft, commit, save_key=key, progress=progress)
     except LeaseLost:
         _log.warning("The upload %s outlived its lease; saving again.", draft.manifest.id)
         fresh = replace(draft, manifest=replace(draft.manifest, id=names.new_id()))
-        return _attempt(store, artifacts, fresh, commit, progress)
+        return _attempt(store, artifacts, fresh, commit, save_key=key, progress=progress)
 
 
 def put_files(
@@ -105,6 +106,8 @@ def _attempt(
     artifacts: ArtifactStore,
     draft: Draft,
     commit: Callable[..., EnvelopeRecord],
+    *,
+    save_key: str,
     progress: Progress | None,
 ) -> EnvelopeRecord:
     manifest = draft.manifest
@@ -112,6 +115,10 @@ def _attempt(
     digest = hashlib.sha256(content).hexdigest()
 
     def lease() -> None:
+        # An id that another process committed meanwhile must not be reserved again: what
+        # is reserved and not committed is swept.
+        if store.find_save(save_key) is not None:
+            raise SaveConflict(f"Another process saved under the key {save_key!r} meanwhile.")
         store.begin_upload(manifest.id, LEASE)
 
     try:

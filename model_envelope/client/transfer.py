@@ -87,11 +87,10 @@ def read(client: Client, path: Path, *, progress: Progress | None = None) -> Env
     with exported.opened(path) as archive, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         found = exported.describe(archive)
-        size = sum(ref.size for ref in found.files.values())
-        steps = _Steps(progress, 2 * size)
+        steps = _Steps(progress, 2 * sum(ref.size for ref in found.files.values()))
         for file, ref in found.files.items():
             exported.extract(archive, file, ref, folder / file, steps.next(ref.size))
-        return _Import(client, found, folder).run(steps.next(size))
+        return _Import(client, found, folder, steps).run()
 
 
 @dataclass(frozen=True)
@@ -101,19 +100,20 @@ class _Import:
     client: Client
     found: Exported
     folder: Path
+    steps: _Steps
 
     @property
     def key(self) -> str:
         """The save key: one for each exported manifest, whatever id it gets."""
         return hashlib.sha256(f"import {self.found.manifest_sha256}".encode()).hexdigest()
 
-    def run(self, progress: Progress) -> EnvelopeRecord:
+    def run(self) -> EnvelopeRecord:
         store, contents = self.client.store, self.found.contents
         record = self._there()
         if contents.lock is not None:
             store.put_lock(self.found.manifest.environment.digest, contents.lock)
         if record is None:
-            record = self._save(progress)
+            record = self._save()
         self._add_functions(record)
         return store.get(record.id)
 
@@ -141,7 +141,7 @@ class _Import:
             return False
         return [c.kind for c in history if c.kind in ("saved", "purged")][-1:] != ["purged"]
 
-    def _save(self, progress: Progress) -> EnvelopeRecord:
+    def _save(self) -> EnvelopeRecord:
         contents, manifest = self.found.contents, self.found.manifest
         if self._knows(manifest.id):
             manifest = replace(manifest, id=names.new_id())
@@ -159,7 +159,7 @@ class _Import:
                 points=contents.metrics,
                 hyperparameters=contents.hyperparameters,
                 save_key=self.key,
-                progress=progress,
+                progress=self.steps.next(manifest.size),
             )
         except SaveConflict:
             # Another process imported the same file meanwhile.
@@ -177,7 +177,10 @@ class _Import:
             if name not in record.functions:
                 own = (spec.file, golden_file(name))
                 files = {file: added.files[file] for file in own if file in added.files}
-                saving.put_files(self.client.artifacts, record.id, self.folder, files)
+                report = self.steps.next(sum(ref.size for ref in files.values()))
+                saving.put_files(
+                    self.client.artifacts, record.id, self.folder, files, progress=report
+                )
                 self.client.store.add_function(record.id, spec, files, self.client.actor)
 
 
