@@ -73,7 +73,8 @@ def _failed_by_nearest(
 ) -> tuple[Expression, ...]:
     """The terms that the newest of the envelopes that satisfy most does not."""
     satisfied = [
-        case((tag_sql.matches(TagQuery(term), include_archived=True), 1), else_=0) for term in terms
+        case((tag_sql.matches(TagQuery(term), include_archived=True, at_once=True), 1), else_=0)
+        for term in terms
     ]
     nearest = connection.scalar(
         select(envelope.c.id)

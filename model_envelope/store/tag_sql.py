@@ -11,6 +11,7 @@ common the other tags are.
 from __future__ import annotations
 
 import operator
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
@@ -52,8 +53,11 @@ from model_envelope.tag_query.expression import (
     leaves,
 )
 
-MAX_COVER = 32
-"""Tag values walked side by side; with more, the newest match is soon found by a scan."""
+MAX_WALK_TERMS = 256
+"""Terms of all walks together: what a statement may hold."""
+
+MAX_SCAN_TERMS = 8
+"""Terms looked up for each row of a scan; more are read at once."""
 
 MAX_LOOKUPS = 5_000
 """Envelopes for which tags are looked up one by one when all matches are read."""
@@ -63,6 +67,9 @@ LOOKUP_COST = 20
 
 MIN_LOOKUPS = 1_000
 """Look-ups from which on it pays to ask PostgreSQL for a merge first."""
+
+MAX_MERGED = 4
+"""Tags merged with the one that is walked: the rarest."""
 
 TagValue: TypeAlias = tuple[str, str]
 
@@ -75,16 +82,17 @@ _COMPARE: Mapping[Comparison, Callable[[Any, float], ColumnElement[bool]]] = {
 }
 
 
-def matches(query: TagQuery, *, include_archived: bool = False) -> ColumnElement[bool]:
-    """A predicate over `envelope`: visible and matched. Checked row by row.
+def matches(
+    query: TagQuery, *, include_archived: bool = False, at_once: bool = False
+) -> ColumnElement[bool]:
+    """A predicate over `envelope`: visible and matched.
 
     Args:
         query: what must hold.
         include_archived: also archived envelopes where the query does not mention them.
+        at_once: read each tag and metric once, instead of looking it up for each row.
     """
-    row = _Row(envelope.c.id, envelope.c.revision, is_envelope=True)
-    expression = query.effective(include_archived=include_archived)
-    return and_(envelope.c.deleted_at.is_(None), row.satisfies(expression))
+    return _visible(query.effective(include_archived=include_archived), at_once)
 
 
 def narrowed(
@@ -97,14 +105,7 @@ def narrowed(
     """
     expression = query.effective(include_archived=include_archived)
     counts = _counts(expression, connection)
-    cover = _cover(expression, counts)
-    large = cover is None or _size(cover, counts) > MAX_LOOKUPS
-    row = _Row(envelope.c.id, envelope.c.revision, is_envelope=True, at_once=large)
-    predicate = and_(envelope.c.deleted_at.is_(None), row.satisfies(expression))
-    if cover is None:
-        return predicate
-    covered = or_(false(), *(and_(*_is(tag, value)) for value in sorted(cover)))
-    return and_(envelope.c.revision.in_(select(tag.c.revision).where(covered)), predicate)
+    return _narrowed(expression, _cover(expression, counts), counts)
 
 
 def count(query: TagQuery, connection: Connection, *, include_archived: bool = False) -> int:
@@ -144,19 +145,43 @@ def newest(
     counts = _counts(expression, connection)
     cover = _cover(expression, counts)
     window = _Window(limit, beyond, descending)
-    if cover is None or len(cover) > MAX_COVER:
-        scan = select(envelope.c.revision, envelope.c.id).where(
-            matches(query, include_archived=include_archived)
-        )
+    terms = sum(1 for _ in leaves(expression))
+    if cover is None or len(cover) * terms > MAX_WALK_TERMS:
+        lookups = cover is None and terms <= MAX_SCAN_TERMS
+        which = _visible(expression) if lookups else _narrowed(expression, cover, counts)
+        scan = select(envelope.c.revision, envelope.c.id).where(which)
         return window.ids(connection, [window.of(scan, envelope.c.revision)])
     ordered = _rarest_first(expression, counts)
     walks = []
     for value in sorted(cover):
         rest = assume(ordered, *value)
-        stretch = _skip_ahead(connection, rest, value, counts, window)
+        others = _single_tags(rest)[:MAX_MERGED]
+        stretch: _Window | None = window
+        if _merging_pays(connection, value, others, counts):
+            stretch = _skip_ahead(connection, value, others, window)
         if stretch is not None:
             walks.append(_walk(rest, value, stretch))
     return window.ids(connection, walks)
+
+
+def _visible(expression: Expression, at_once: bool = False) -> ColumnElement[bool]:
+    row = _Row(envelope.c.id, envelope.c.revision, is_envelope=True, at_once=at_once)
+    return and_(envelope.c.deleted_at.is_(None), row.satisfies(expression))
+
+
+def _narrowed(
+    expression: Expression, cover: frozenset[TagValue] | None, counts: Mapping[TagValue, int]
+) -> ColumnElement[bool]:
+    if cover is None:
+        return _visible(expression, at_once=True)
+    values: dict[str, list[str]] = defaultdict(list)
+    for key, value in sorted(cover):
+        values[key].append(value)
+    covered = or_(false(), *(_is_any(tag, key, found) for key, found in values.items()))
+    return and_(
+        envelope.c.revision.in_(select(tag.c.revision).where(covered)),
+        _visible(expression, at_once=_size(cover, counts) > MAX_LOOKUPS),
+    )
 
 
 @dataclass(frozen=True)
@@ -197,30 +222,13 @@ def _walk(rest: Expression, value: TagValue, window: _Window) -> Select[Any]:
 
 
 def _skip_ahead(
-    connection: Connection,
-    rest: Expression,
-    value: TagValue,
-    counts: Mapping[TagValue, int],
-    window: _Window,
+    connection: Connection, value: TagValue, others: Sequence[TagValue], window: _Window
 ) -> _Window | None:
-    """The window from the first envelope on that has every tag of a conjunction; None without one.
+    """The window from the first envelope on that has all these tags; None if none has.
 
-    Where all tags are common, PostgreSQL merges their index ranges much faster than it looks
-    up one in the other. A nested loop would look up after all, or worse: without statistics
-    it compares each with each.
+    PostgreSQL merges their index ranges for that. A nested loop would look up after all, or
+    worse: without statistics it compares each with each.
     """
-    others = [
-        (term.key, term.values[0])
-        for term in clauses(rest)
-        if isinstance(term, TagIn) and len(term.values) == 1
-    ]
-    lookups_cost = LOOKUP_COST * counts.get(value, 0)
-    if (
-        connection.dialect.name != "postgresql"
-        or not others
-        or lookups_cost < max(_size(others, counts), LOOKUP_COST * MIN_LOOKUPS)
-    ):
-        return window
     walked = tag.alias("walked")
     rows = select(walked.c.revision).where(*_is(walked, value))
     for other_value in others:
@@ -235,8 +243,37 @@ def _skip_ahead(
     return replace(window, beyond=first + 1 if window.descending else first - 1)
 
 
+def _merging_pays(
+    connection: Connection,
+    value: TagValue,
+    others: Sequence[TagValue],
+    counts: Mapping[TagValue, int],
+) -> bool:
+    """Whether merging the index ranges of common tags is cheaper than looking them up."""
+    lookups = counts.get(value, 0)
+    return (
+        connection.dialect.name == "postgresql"
+        and bool(others)
+        and lookups > MIN_LOOKUPS
+        and lookups * LOOKUP_COST > _size(others, counts)
+    )
+
+
+def _single_tags(expression: Expression) -> list[TagValue]:
+    """The tag values that every match has."""
+    return [
+        (term.key, term.values[0])
+        for term in clauses(expression)
+        if isinstance(term, TagIn) and len(term.values) == 1
+    ]
+
+
 def _is(tags: FromClause, value: TagValue) -> tuple[ColumnElement[bool], ...]:
     return tags.c.key == value[0], tags.c.value == value[1]
+
+
+def _is_any(tags: FromClause, key: str, values: Sequence[str]) -> ColumnElement[bool]:
+    return and_(tags.c.key == key, tags.c.value.in_(values))
 
 
 def _counts(expression: Expression, connection: Connection) -> Mapping[TagValue, int]:
@@ -244,7 +281,7 @@ def _counts(expression: Expression, connection: Connection) -> Mapping[TagValue,
     asked = [leaf for leaf in leaves(expression) if isinstance(leaf, TagIn)]
     if not asked:
         return {}
-    of_any = or_(*(and_(tag_count.c.key == a.key, tag_count.c.value.in_(a.values)) for a in asked))
+    of_any = or_(*(_is_any(tag_count, leaf.key, leaf.values) for leaf in asked))
     rows = connection.execute(select(tag_count).where(of_any))
     return {(row.key, row.value): row.envelopes for row in rows}
 

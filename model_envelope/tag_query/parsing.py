@@ -36,7 +36,7 @@ from model_envelope.tag_query.tokens import Token, refuse, tokenize
 MAX_LENGTH = 10_000
 """Characters of a query, as given and in canonical form."""
 
-MAX_TERMS = 200
+MAX_TERMS = 100
 """Comparisons and bare keys in one query."""
 
 MAX_DEPTH = 20
