@@ -86,7 +86,8 @@ def write_properties(application: SparkApplication) -> Path:
 def environment(home: Path) -> dict[str, str]:
     """The environment variables for a spark-submit of the Spark in `home`."""
     kept = {key: value for key, value in os.environ.items() if not _KEPT_BACK.match(key)}
-    return kept | {"SPARK_HOME": str(home), "PYTHONNOUSERSITE": "1"}
+    # Without the last, what lies in the working directory would hide the model's packages.
+    return kept | {"SPARK_HOME": str(home), "PYTHONNOUSERSITE": "1", "PYTHONSAFEPATH": "1"}
 
 
 def find_spark() -> Path:

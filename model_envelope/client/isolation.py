@@ -111,7 +111,8 @@ def run_isolated(
 
 def _clean_environment(archive: Path) -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if key not in _FOREIGN}
-    return kept | {"PYTHONPATH": str(archive), "PYTHONNOUSERSITE": "1"}
+    # Without the last, what lies in the working directory would hide the model's packages.
+    return kept | {"PYTHONPATH": str(archive), "PYTHONNOUSERSITE": "1", "PYTHONSAFEPATH": "1"}
 
 
 def _failure(folder: Path, done: subprocess.CompletedProcess[str]) -> EnvelopeError:
