@@ -40,7 +40,7 @@ from model_envelope.tag_query.expression import (
 )
 from model_envelope.tag_query.parsing import MAX_DEPTH, MAX_TERMS
 
-LARGE = 20_000
+LARGE = 6_000
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -195,7 +195,7 @@ def full_world(
         server.drop_database(database)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(tag_counts, expressions, st.booleans(), st.sampled_from([1, 7, 1000]))
 @example(
     {},
