@@ -56,6 +56,7 @@ Limit = Annotated[
     int | None,
     typer.Option(
         min=0,
+        max=1_000_000_000,
         help=f"At most so many; 0 for all. {output.SHOWN} in a table unless given, else all.",
         show_default=False,
     ),

@@ -122,9 +122,9 @@ def show(
         showing.write_history_of(current.client, target, format_, error)
         return
     if format_ is Page.json:
-        output.document(_summary(envelope) | showing.as_json(current.client, envelope, history))
+        output.document(_summary(envelope) | showing.as_json(envelope, history=history))
     else:
-        showing.write(current.client, envelope, packages=packages)
+        showing.write(envelope, packages=packages)
         if history:
             showing.write_history(envelope.history())
 

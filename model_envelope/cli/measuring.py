@@ -12,14 +12,14 @@ import typer
 from model_envelope.cli import completing, output
 from model_envelope.cli.arguments import Context, Limit, Query
 from model_envelope.cli.output import Rows
-from model_envelope.cli.session import session
+from model_envelope.cli.session import NO_MATCH, session
 
 if TYPE_CHECKING:
     from model_envelope.client.client import Client
 
 COLUMNS = ("envelope_id", "saved_at", "name", "step", "at", "value", "type")
 
-_AGO = re.compile(r"(\d{1,6})([mhdw])")
+_AGO = re.compile(r"(\d{1,4})([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -51,14 +51,21 @@ def metrics(
     ] = Rows.table,
 ) -> None:
     """List logged values of all matches: a row for each envelope, metric and step."""
+    from model_envelope.tag_query import parse
+
     client = session(context).client
     keys = tuple(dict.fromkeys(tags or ()))
     rows = list(_rows(client, query, names, _moment(since), keys))
-    if not rows:
-        _explain_nothing(client, query)
     most = output.most(limit, format_)
-    _write(rows[:most], (*COLUMNS, *keys), format_)
+    # As in `metrics.frame`: a tag may be called like a column.
+    headings = (*COLUMNS, *(f"tag.{key}" if key in COLUMNS else key for key in keys))
+    _write(rows[:most], headings, format_)
     output.note_rest(most, len(rows))
+    if not rows:
+        client.latest(query)  # raises where there is no match
+        logged = client.store.metric_names(parse(query))
+        output.note(f"None of that was logged; there is {', '.join(logged) or 'nothing'}.")
+        raise typer.Exit(NO_MATCH)
 
 
 def _rows(
@@ -92,19 +99,10 @@ def _write(rows: list[list[Any]], columns: tuple[str, ...], format_: Rows) -> No
         output.records(dict(zip(columns, row, strict=True)) for row in rows)
     elif format_ is Rows.csv:
         output.comma_separated(columns, rows)
-    else:
+    elif rows:
         shown = [i for i, name in enumerate(columns) if name not in ("saved_at", "type")]
         headings = [columns[i] for i in shown]
         output.table(headings, [[row[i] for i in shown] for row in rows], whole=("envelope_id",))
-
-
-def _explain_nothing(client: Client, query: str) -> None:
-    """Say why there are no rows, and leave.
-
-    Raises:
-        EnvelopeNotFound: no envelope matches the query.
-    """
-    client.latest(query)
 
 
 def _moment(text: str | None) -> datetime | None:

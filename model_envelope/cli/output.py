@@ -68,7 +68,7 @@ def table(
     rows = list(rows)
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for i, name in enumerate(columns):
-        numbers = all(type(row[i]) in (int, float) for row in rows)
+        numbers = all(type(row[i]) in (int, float, type(None)) for row in rows)
         grid.add_column(
             Text(name),
             no_wrap=name in whole,

@@ -78,7 +78,9 @@ def unarchive(context: Context, ids: Ids) -> None:
 def delete(
     context: Context,
     ids: Ids,
-    days: Annotated[int, typer.Option(min=0, help="How long `undelete` can bring it back.")] = 7,
+    days: Annotated[
+        int, typer.Option(min=0, max=36_500, help="How long `undelete` can bring it back.")
+    ] = 7,
 ) -> None:
     """Make envelopes invisible at once; `gc` removes their files some days later."""
     for envelope_id in ids:

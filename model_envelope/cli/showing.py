@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 _SHOWN_VALUES = 3
 
 
-def write(client: Client, envelope: Envelope, *, packages: bool) -> None:
+def write(envelope: Envelope, *, packages: bool) -> None:
     """Write an envelope for a person."""
     output.facts(_facts(envelope))
     output.facts(envelope.tags.items(), title="tags")
@@ -42,7 +43,7 @@ def write(client: Client, envelope: Envelope, *, packages: bool) -> None:
         _write_packages(envelope)
 
 
-def as_json(client: Client, envelope: Envelope, history: bool) -> dict[str, Any]:
+def as_json(envelope: Envelope, *, history: bool) -> dict[str, Any]:
     """Everything but the summary, as JSON values."""
     record = envelope.record
     found: dict[str, Any] = {
@@ -145,7 +146,8 @@ def _values(body: Mapping[str, Any]) -> str:
 
 def _figure(type_: str, value: float) -> str:
     if type_.startswith(("timestamp", "date")):
-        return f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M}"
+        with suppress(ValueError, OverflowError, OSError):  # not a year of Python's
+            return cell(datetime.fromtimestamp(value, UTC))
     return number(value)
 
 

@@ -48,7 +48,10 @@ def gc(
     days: Annotated[
         int,
         typer.Option(
-            "--unused-days", min=0, help="Remove built environments not used for so long."
+            "--unused-days",
+            min=0,
+            max=36_500,
+            help="Remove built environments not used for so long.",
         ),
     ] = 30,
     format_: Format = Page.table,

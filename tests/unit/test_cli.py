@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -333,8 +334,13 @@ def test_metrics_are_tidy_rows(run: Run) -> None:
     assert {row["region"] for row in found} == {"US"}
     assert next(row for row in found if row["name"] == "weights")["value"] == ""
     after = (datetime.now(UTC) + timedelta(days=1)).isoformat()
-    assert json.loads(run("metrics", "True", "--since", after, "-o", "json").stdout) == []
+    nothing = run("metrics", "True", "--since", after, "-o", "json", code=3)
+    assert json.loads(nothing.stdout) == []
+    assert "there is auc, weights" in nothing.stderr
     assert "nan" in run("metrics", "True", "--limit", "2").stdout
+    envelope.set_tags(name="ltv")
+    (row, *_) = json.loads(run("metrics", "True", "auc", "--tag", "name", "-o", "json").stdout)
+    assert (row["name"], row["tag.name"]) == ("auc", "ltv")
     run("metrics", "region == 'FR'", code=3)
     run("metrics", "True", "--since", "yesterday", code=2)
 
@@ -660,6 +666,11 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
         )
         assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == me.__version__
+
+
+def test_the_short_name_is_the_same_command() -> None:
+    scripts = {script.name: script.value for script in entry_points(group="console_scripts")}
+    assert scripts["me"] == scripts["model-envelope"] == "model_envelope.cli:main"
 
 
 # Completion
