@@ -28,9 +28,7 @@ def main(path: Path) -> int:
     job = Job.read(path)
     spark = SparkSession.builder.getOrCreate()
     outcome = run(spark, job)
-    writing = Path(job.result).with_suffix(".new")
-    writing.write_text(json.dumps(outcome))
-    writing.rename(job.result)
+    write_outcome(job, outcome)
     spark.stop()
     return 1 if "error" in outcome else 0
 
@@ -41,6 +39,13 @@ def run(spark: SparkSession, job: Job) -> dict[str, Any]:
         return {"result": predict(spark, job, _say)}
     except (EnvelopeError, PySparkException, Py4JError) as error:
         return {"error": failures.to_json(failures.as_error(error))}
+
+
+def write_outcome(job: Job, outcome: dict[str, Any]) -> None:
+    """Write an outcome to where the job wants it, all at once."""
+    writing = Path(job.result).with_suffix(".new")
+    writing.write_text(json.dumps(outcome))
+    writing.rename(job.result)
 
 
 def _say(line: str) -> None:

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from model_envelope.batch.request import ENVELOPE_ID
 from model_envelope.spark_jobs.staged_files import by_partition
 from model_envelope.spark_jobs.tasks import Destination, TaskReport, Work, predicted, write_task
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
     from pyspark.sql.types import StructType
+
+_ENVELOPE = pa.field(ENVELOPE_ID, pa.string())
 
 Batches = Iterator[pa.RecordBatch]
 
@@ -46,10 +49,11 @@ def to_frame(frame: DataFrame, work: Work, partition_columns: Sequence[str]) -> 
         report = TaskReport()
         for table in predicted(work, report, batches):
             report.partitions |= {str(name) for name, _ in by_partition(table, partition_columns)}
-            yield from table.to_batches()
+            envelope = pa.repeat(pa.scalar(work.envelope_id), table.num_rows)
+            yield from table.append_column(_ENVELOPE, envelope).to_batches()
         work.reports.add({_task(): report})
 
-    schema = pa.ipc.read_schema(pa.py_buffer(work.schema))
+    schema = pa.ipc.read_schema(pa.py_buffer(work.schema)).append(_ENVELOPE)
     return _map_in_arrow(frame, predict, from_arrow_schema(schema))
 
 

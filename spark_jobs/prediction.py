@@ -62,6 +62,7 @@ def predict(spark: SparkSession, job: Job, say: Callable[[str], None]) -> dict[s
                 _run_general(job, source, sink, work)
         predicted = time.monotonic()
         reports = [report for _, report in sorted(work.reports.value.items())]
+        counted = _counted(reports)
         sink.publish([file for report in reports for file in report.files], reports)
     ended = time.monotonic()
     say(f"Published {_rows(work):,} rows to {job.request.output.address}")
@@ -79,7 +80,7 @@ def predict(spark: SparkSession, job: Job, say: Callable[[str], None]) -> dict[s
         },
         "python": platform.python_version(),
         "spark": spark.version,
-        **_counted(reports),
+        **counted,
     }
 
 
@@ -130,13 +131,10 @@ def _work(spark: SparkSession, job: Job, schema: pa.Schema, tasks: int) -> Work:
 
 
 def _run_general(job: Job, source: Source, sink: Sink, work: Work) -> None:
-    from pyspark.sql.functions import lit
-
     if sink.destination is not None:
         general.to_files(source.frame, work, sink.destination)
     else:
-        frame = general.to_frame(source.frame, work, job.request.partition_columns)
-        sink.write(frame.withColumn(ENVELOPE_ID, lit(work.envelope_id)))
+        sink.write(general.to_frame(source.frame, work, job.request.partition_columns))
 
 
 def _rows(work: Work) -> int:

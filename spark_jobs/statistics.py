@@ -97,9 +97,13 @@ class TableStatistics:
 
     def sample(self) -> Sample:
         """The rows kept, with their weight."""
-        rows = sum(table.num_rows for table in self._sampled)
-        values = pa.concat_tables(self._sampled).to_pydict() if rows else {}
-        return Sample(values=values, weight=self._rows / rows if rows else 0.0)
+        if not self._sampled:
+            return Sample(values={}, weight=0.0)
+        table = pa.concat_tables(self._sampled)
+        return Sample(
+            values={name: _plain(table.column(name)) for name in self._names},
+            weight=self._rows / table.num_rows,
+        )
 
     def _take_sample(self, table: pa.Table) -> None:
         rows = table.num_rows
@@ -186,6 +190,18 @@ def _every(table: pa.Table, stride: int, first: int = 0) -> pa.Table:
     return table.take(pa.array(range(first, table.num_rows, stride), pa.int64()))
 
 
+def _plain(column: pa.ChunkedArray) -> list[Any]:
+    """Values as numbers or texts; nothing of columns that have neither."""
+    numbers = _numbers(column)
+    if numbers is not None:
+        return numbers.to_pylist()  # type: ignore[no-any-return]
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_string(column.type) or pa.types.is_boolean(column.type):
+        return column.cast(pa.string()).to_pylist()  # type: ignore[no-any-return]
+    return []
+
+
 def _summary(name: str, found: ColumnStatistics, samples: list[Sample]) -> dict[str, Any]:
     body: dict[str, Any] = {"type": found.type, "count": found.count, "missing": found.missing}
     moments = found.moments
@@ -200,16 +216,14 @@ def _summary(name: str, found: ColumnStatistics, samples: list[Sample]) -> dict[
             "std": math.sqrt(moments.squares / max(1, moments.number - 1)),
             "quantiles": _quantiles(weighted, moments),
         }
-    elif any(isinstance(value, (str, bool)) for value, _ in weighted):
+    elif any(isinstance(value, str) for value, _ in weighted):
         body["top"] = _top(weighted)
     return body
 
 
 def _quantiles(weighted: list[tuple[Any, float]], moments: Moments) -> list[float]:
     values = sorted(
-        (number, weight)
-        for value, weight in weighted
-        if (number := _number(value)) is not None and math.isfinite(number)
+        (value, weight) for value, weight in weighted if value is not None and math.isfinite(value)
     )
     total = sum(weight for _, weight in values)
     quantiles, passed, i = [moments.low], 0.0, 0
@@ -221,18 +235,9 @@ def _quantiles(weighted: list[tuple[Any, float]], moments: Moments) -> list[floa
     return [*quantiles, moments.high]
 
 
-def _number(value: Any) -> float | None:
-    if value is None:
-        return None
-    if hasattr(value, "year"):
-        return float(pa.scalar(value, pa.timestamp("us")).value) / 1e6
-    return float(value)
-
-
 def _top(weighted: list[tuple[Any, float]]) -> list[list[Any]]:
     counts: Counter[str] = Counter()
     for value, weight in weighted:
         if value is not None:
-            text = str(value).lower() if isinstance(value, bool) else str(value)
-            counts[text[:_TEXT]] += weight  # type: ignore[assignment]
+            counts[value[:_TEXT]] += weight  # type: ignore[assignment]
     return [[value, round(count)] for value, count in counts.most_common(TOP)]
