@@ -40,7 +40,7 @@ from model_envelope.tag_query.expression import (
 )
 from model_envelope.tag_query.parsing import MAX_DEPTH, MAX_TERMS
 
-LARGE = 6_000
+LARGE = 12_000
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
