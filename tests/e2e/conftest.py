@@ -67,7 +67,11 @@ def standalone_models(tmp_path_factory: pytest.TempPathFactory) -> Client:
     from model_envelope.client.client import Client
 
     folder = tmp_path_factory.mktemp("models")
-    client = Client(store=f"sqlite:///{folder}/store.sqlite", artifacts=str(folder / "artifacts"))
+    client = Client(
+        store=f"sqlite:///{folder}/store.sqlite",
+        artifacts=str(folder / "artifacts"),
+        cache=folder / "cache",
+    )
     assert client.store.head() == 0
     return client
 
@@ -83,7 +87,11 @@ def standalone_airflow(
     airflow = StandaloneAirflow(
         tmp_path_factory.mktemp("airflow") / "home",
         DAGS,
-        {"AIRFLOW_CONN_MODEL_ENVELOPE_DEFAULT": connection},
+        {
+            "AIRFLOW_CONN_MODEL_ENVELOPE_DEFAULT": connection,
+            "MODEL_ENVELOPE_HOME": str(folder / "home"),
+            "MODEL_ENVELOPE_CACHE": str(folder / "cache"),
+        },
     )
     try:
         airflow.until("healthy Airflow", airflow.ready)
@@ -139,18 +147,22 @@ class StandaloneAirflow:
             **further,
         }
 
-    def call(self, path: str, body: Any = None) -> Any:
+    def call(self, path: str, body: Any = None, method: str | None = None) -> Any:
         """The JSON of an API route, as an administrator."""
-        return json.loads(self.read(path, body))
+        return json.loads(self.read(path, body, method))
 
-    def read(self, path: str, body: Any = None, *, anonymous: bool = False) -> str:
+    def read(
+        self, path: str, body: Any = None, method: str | None = None, *, anonymous: bool = False
+    ) -> str:
         """What a route answers."""
         headers = {"Content-Type": "application/json"}
         if not anonymous:
             answer = self.read("/auth/token", {"username": "admin", **PASSWORD}, anonymous=True)
             headers["Authorization"] = f"Bearer {json.loads(answer)['access_token']}"
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data=data, headers=headers)  # noqa: S310
+        request = urllib.request.Request(  # noqa: S310
+            self.url + path, data=data, headers=headers, method=method
+        )
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
             return str(answer.read(), "utf-8")
 

@@ -22,9 +22,9 @@ from airflow.triggers.shared_stream import SharedStreamManager
 from model_envelope import names
 from model_envelope.envelope import Environment, Manifest, Provenance
 from model_envelope.errors import InvalidInput, TagQueryError
-from model_envelope.metrics.points import MetricPoint
 from model_envelope.operators.triggers import CLASS_PATH, TagQueryTrigger
 from model_envelope.store.opening import open_store, upgrade
+from model_envelope.store.rows import MetricPoint
 from model_envelope.store.store import Store
 
 LTV = "canonical_name == 'client_ltv'"

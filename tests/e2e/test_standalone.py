@@ -1,11 +1,14 @@
-"""Saving a model wakes DAGs: one whole Airflow for all tests here."""
+"""What only a whole Airflow shows: one for all tests here."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
+import pandas as pd
+import psutil
 import pytest
 
 from model_envelope.client.client import Client
@@ -81,3 +84,53 @@ def test_the_page_of_an_envelope_is_for_those_who_may_see_dags(
         standalone_airflow.read("/model-envelope/m/00000000000000000000")
     with pytest.raises(HTTPError, match="404"):
         standalone_airflow.read(f"/model-envelope/m/{model.id}?connection=elsewhere")
+
+
+def slowness(trace: Path) -> Any:
+    """A model that tells its process and then takes its time. Its class is saved by value."""
+
+    class Slowness:
+        def predict(self, frame: Any) -> Any:
+            import os
+            import time
+
+            if trace.parent.exists():
+                trace.write_text(str(os.getpid()))
+                time.sleep(300)
+            return frame["x"]
+
+    return Slowness()
+
+
+@pytest.mark.spark
+def test_a_task_that_is_stopped_takes_spark_with_it(
+    standalone_airflow: Any, standalone_models: Client, tmp_path: Path
+) -> None:
+    trace = tmp_path / "saved" / "pid"
+    frame = pd.DataFrame({"x": [1, 2, 3]})
+    standalone_models.save_model(slowness(trace), tags={"canonical_name": "slow"}, api_input=frame)
+    trace.parent.mkdir()
+    frame.to_parquet(tmp_path / "input.parquet")
+    conf = {
+        "input": str(tmp_path / "input.parquet"),
+        "output": str(tmp_path / "output"),
+    }
+    runs = "/api/v2/dags/predict_slowly/dagRuns"
+    run = standalone_airflow.call(runs, {"logical_date": None, "conf": conf})
+    standalone_airflow.until("prediction", trace.exists)
+    worker = psutil.Process(int(trace.read_text()))
+    spark = [parent for parent in worker.parents() if parent.name() == "java"]
+    assert spark
+
+    task = f"{runs}/{run['dag_run_id']}/taskInstances/predict"
+    standalone_airflow.call(task, {"new_state": "failed"}, method="PATCH")
+
+    standalone_airflow.until("end of Spark", lambda: not any(p.is_running() for p in spark))
+    standalone_airflow.until("end of the model", lambda: not worker.is_running())
+    assert not Path(conf["output"]).exists()
+
+    def recorded() -> bool:
+        (run,) = standalone_models.store.batch_predictions()
+        return run.state == "failed"
+
+    standalone_airflow.until("record of the failure", recorded, seconds=60)
