@@ -16,14 +16,14 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
-from model_envelope import config
+from model_envelope import config, isolation
+from model_envelope.artifacts.protocol import ArtifactStore
 from model_envelope.batch import settings
 from model_envelope.batch.launch import SparkApplication, Submit, check_java, spark_submit
 from model_envelope.batch.preflight import check_input
 from model_envelope.batch.request import BatchRequest
-from model_envelope.client import isolation
 from model_envelope.envelope import EnvelopeRecord
 from model_envelope.environment.pack import pack
 from model_envelope.errors import BatchPredictionFailed, InvalidInput
@@ -31,9 +31,7 @@ from model_envelope.runtime.loading import LoadPlan
 from model_envelope.shipping import runtime_archive
 from model_envelope.spark_jobs.failures import from_json
 from model_envelope.spark_jobs.job import Job, shipped_name
-
-if TYPE_CHECKING:
-    from model_envelope.client.client import Client
+from model_envelope.store.store import Store
 
 _log = logging.getLogger(__name__)
 
@@ -87,6 +85,25 @@ class SparkOptions:
     submit: Submit = spark_submit
 
 
+class Places(Protocol):
+    """Where envelopes, their files and what can be made again are; a `Client` has them."""
+
+    @property
+    def store(self) -> Store:
+        """The database."""
+        ...
+
+    @property
+    def artifacts(self) -> ArtifactStore:
+        """The models' files."""
+        ...
+
+    @property
+    def cache(self) -> Path:
+        """Built environments."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Prepared:
     request: BatchRequest
@@ -96,7 +113,7 @@ class _Prepared:
 
 
 def batch_predict(
-    client: Client,
+    places: Places,
     find: Callable[[], EnvelopeRecord],
     request: BatchRequest,
     *,
@@ -110,7 +127,7 @@ def batch_predict(
     same one, whatever matches by then.
 
     Args:
-        client: the store, the artifacts and the cache.
+        places: what it reads and writes besides tables.
         find: gives the envelope for a first try.
         request: what to predict and where to.
         spark: how Spark is started.
@@ -133,7 +150,7 @@ def batch_predict(
         master=spark.master or spark.conf.get("spark.master") or config.spark_master(),
         jars=spark.jars,
     )
-    record = _pinned(client, request) or find()
+    record = _pinned(places, request) or find()
     _check_age(record, max_age, started)
     plan = isolation.load_plan(record, request.query_function)
     _check_rows(plan, allow_row_dependent)
@@ -144,10 +161,10 @@ def batch_predict(
     prepared = _Prepared(
         request=request,
         plan=plan,
-        directory=isolation.fetch(client.artifacts, plan),
-        conf=_with_environment(client, record, conf, spark.environment),
+        directory=isolation.fetch(places.artifacts, plan),
+        conf=_with_environment(places, record, conf, spark.environment),
     )
-    pinned = client.store.start_batch(request.run_key, record.id, request.described())
+    pinned = places.store.start_batch(request.run_key, record.id, request.described())
     if pinned.envelope_id != record.id:  # another try of this run was faster
         raise BatchPredictionFailed(
             f"Run {request.run_key!r} was started at the same moment with envelope "
@@ -155,18 +172,18 @@ def batch_predict(
         )
     try:
         with _catalog_to_itself(conf, spark.conf):
-            outcome = _in_spark(prepared, client.cache, spark.submit)
+            outcome = _in_spark(prepared, places.cache, spark.submit)
         result = _result(request, outcome, started)
     except BaseException as error:
-        client.store.fail_batch(request.run_key, f"{type(error).__name__}: {error}")
+        places.store.fail_batch(request.run_key, f"{type(error).__name__}: {error}")
         raise
-    client.store.finish_batch(request.run_key, _ledger(result, record))
+    places.store.finish_batch(request.run_key, _ledger(result, record))
     return result
 
 
-def _pinned(client: Client, request: BatchRequest) -> EnvelopeRecord | None:
-    runs = client.store.batch_predictions(run_key=request.run_key)
-    return client.store.get(runs[0].envelope_id) if runs else None
+def _pinned(places: Places, request: BatchRequest) -> EnvelopeRecord | None:
+    runs = places.store.batch_predictions(run_key=request.run_key)
+    return places.store.get(runs[0].envelope_id) if runs else None
 
 
 def _check_age(record: EnvelopeRecord, max_age: timedelta | None, now: datetime) -> None:
@@ -188,7 +205,7 @@ def _check_rows(plan: LoadPlan, allowed: bool) -> None:
 
 
 def _with_environment(
-    client: Client, record: EnvelopeRecord, conf: dict[str, str], chosen: PythonEnvironment
+    places: Places, record: EnvelopeRecord, conf: dict[str, str], chosen: PythonEnvironment
 ) -> dict[str, str]:
     if chosen == "current":
         own = {
@@ -202,7 +219,7 @@ def _with_environment(
         if key in conf:
             raise InvalidInput(f"spark_conf[{key!r}] is for environment='current'.")
     environment = record.manifest.environment
-    built = isolation.ensure_environment(client.store, environment, client.cache)
+    built = isolation.ensure_environment(places.store, environment, places.cache)
     archive = None if _is_local(conf) else pack(built)
     return settings.with_python(conf, built.python, archive)
 

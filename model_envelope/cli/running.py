@@ -42,7 +42,7 @@ def predict(
 ) -> None:
     """Predict every row of a file. Runs the model's code: trust where it comes from."""
     from model_envelope.cli import tables
-    from model_envelope.client.isolation import load_plan
+    from model_envelope.isolation import load_plan
 
     client = session(context).client
     write = tables.writer(result)

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from model_envelope import config, names
+from model_envelope import config, isolation, names
 from model_envelope.artifacts.opening import open_artifacts
 from model_envelope.artifacts.protocol import ArtifactStore, Progress
-from model_envelope.client import drafting, isolation, saving
+from model_envelope.client import drafting, saving
 from model_envelope.client.drafting import PREDICT, UNDESCRIBED, Undescribed
 from model_envelope.client.envelope import Envelope
 from model_envelope.client.misses import not_found

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, and_, delete, update
+from sqlalchemy import Connection, and_, delete, select, update
 from sqlalchemy import insert as plain_insert
 
 from model_envelope import names
@@ -26,7 +26,11 @@ def begin_upload(connection: Connection, envelope_id: str, lease: timedelta) -> 
 
     Raises:
         LeaseLost: it expired and was swept.
+        SaveConflict: an envelope has this id already.
     """
+    # A reservation of its id would let garbage collection take a live envelope's files.
+    if connection.scalar(select(envelope.c.id).where(envelope.c.id == envelope_id)):
+        raise SaveConflict(f"Envelope {envelope_id} is in this store already.")
     expires = changes.store_time(connection) + lease
     statement = insert(connection, upload).values(
         id=names.check_id(envelope_id), state="open", expires_at=expires
