@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from model_envelope.artifacts.local import LocalArtifacts
-from model_envelope.errors import ArtifactError, ArtifactMissing
+from model_envelope.errors import ArtifactError, ArtifactExists, ArtifactMissing
 from model_envelope.names import new_id
 
 
@@ -24,6 +24,17 @@ def sha256(body: bytes) -> str:
 @pytest.fixture
 def artifacts(tmp_path: Path) -> LocalArtifacts:
     return LocalArtifacts(tmp_path / "artifacts")
+
+
+def test_the_first_of_two_that_write_at_once_is_kept(artifacts: LocalArtifacts) -> None:
+    key = f"{new_id()}/predict.bundle"
+
+    def another_is_faster(_done: int, _size: int) -> None:
+        artifacts.put(key, b"first", sha256=sha256(b"first"))
+
+    with pytest.raises(ArtifactExists):
+        artifacts.put(key, b"second", sha256=sha256(b"second"), progress=another_is_faster)
+    assert artifacts.fetch(key, sha256=sha256(b"first")).read_bytes() == b"first"
 
 
 @pytest.fixture

@@ -7,10 +7,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, inspect, text
@@ -346,19 +348,43 @@ def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
 # Processes
 
 
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def in_fork(action: Callable[[], bool]) -> bool:
+    """What an action gives in a child process."""
+    child = os.fork()
+    if child:
+        return os.waitpid(child, 0)[1] == 0
+    try:
+        os._exit(int(not action()))
+    finally:
+        os._exit(2)
+
+
+multithreaded = pytest.mark.filterwarnings(
+    "ignore:This process .* is multi-threaded:DeprecationWarning"
+)
+
+
+@multithreaded
 def test_a_store_can_be_used_after_a_fork(store_url: str) -> None:
     with open_store(store_url) as store:
         store.put_lock("d", "parent")
-        child = os.fork()
-        if not child:
-            try:
-                failed = store.get_lock("d") != "parent" or store.put_lock("e", "child") != "child"
-            except BaseException:
-                failed = True
-            os._exit(int(failed))
-        assert os.waitpid(child, 0)[1] == 0
-        assert store.get_lock("e") == "child"
+        assert in_fork(lambda: store.get_lock("d") == "parent" and bool(store.put_lock("e", "x")))
+        assert store.get_lock("e") == "x"
+
+
+@multithreaded
+def test_a_forked_process_does_not_speak_on_its_parents_line(postgres_store_url: str) -> None:
+    counted = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'forked'"
+
+    with open_store(f"{postgres_store_url}?application_name=forked") as store:
+        store.head()
+
+        def lines_are_two() -> bool:
+            store.head()
+            with psycopg.connect(postgres_store_url.replace("+psycopg", "")) as other:
+                return bool(other.execute(counted).fetchone() == (2,))
+
+        assert in_fork(lines_are_two)
 
 
 def test_sqlite_survives_power_loss_and_readers_do_not_wait(tmp_path: Path) -> None:

@@ -8,7 +8,5 @@ context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
     version_table=context.config.attributes["version_table"],
-    # SQLite's schema changes are transactional too, once its driver leaves BEGIN to us.
-    transactional_ddl=True,
 )
 context.run_migrations()
