@@ -13,6 +13,7 @@ from model_envelope.errors import InvalidInput, MissingDependency
 
 _POSTGRES_JAR = Path("/usr/share/java/postgresql.jar")
 _ARCHIVE_FOLDER = "environment"
+_JAVA_OPTIONS = "spark.driver.extraJavaOptions"
 
 # What the guarantees rest on; setting it otherwise is refused.
 _FIXED = {
@@ -66,8 +67,10 @@ def configuration(
     if master.startswith("local"):
         # Nothing outside of this machine takes part.
         conf |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
-    conf |= _catalog(request, given)
-    conf |= {key: str(value) for key, value in given.items()}
+    catalog = _catalog(request, given)
+    conf |= catalog | {key: str(value) for key, value in given.items()}
+    if _JAVA_OPTIONS in catalog:  # the user's own are in it
+        conf[_JAVA_OPTIONS] = catalog[_JAVA_OPTIONS]
     cores = conf.get("spark.task.cpus", "1")
     for name in _ONE_THREAD_A_CORE:
         conf.setdefault(f"spark.executorEnv.{name}", cores)
@@ -111,6 +114,10 @@ def _catalog(request: BatchRequest, given: Mapping[str, str]) -> dict[str, str]:
         "spark.hadoop.javax.jdo.option.ConnectionURL": (
             f"jdbc:derby:;databaseName={metastore};create=true"
         ),
+        # Derby would write its log into whatever folder this process runs in.
+        _JAVA_OPTIONS: (
+            f'{given.get(_JAVA_OPTIONS, "")} "-Dderby.stream.error.file={folder / "derby.log"}"'
+        ).strip(),
     }
 
 
