@@ -52,6 +52,7 @@ def client_ltv_predict() -> None:
             # of all segments one to whoever reads `predictions`.
             output_table=f"{TABLES}/predictions/segment={segment}",
             keep_columns=["customer_id"],
+            spark_conn_id="spark_default",
         )
         for segment in SEGMENTS
     ]

@@ -33,7 +33,7 @@ def client_ltv_train() -> None:
         import model_envelope as me
         from client_ltv.evaluate import by_decile, score
         from client_ltv.features import HOLDOUT_WEEKS, customer_features, spend_after
-        from client_ltv.models import FAMILIES, FEATURES
+        from client_ltv.models import FAMILIES, FEATURES, QUESTIONS
         from client_ltv.transactions import read_transactions
 
         day = date.fromisoformat(as_of)
@@ -58,6 +58,7 @@ def client_ltv_train() -> None:
                     "training_run": run,
                 },
                 api_input=customers[FEATURES],
+                query_functions=QUESTIONS.get(family),
                 modules=[client_ltv],  # travels with the model: workers need not install it
             )
             # Scored is what was saved, not what was in memory.

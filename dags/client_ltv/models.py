@@ -104,3 +104,8 @@ FAMILIES: Mapping[str, Callable[[pd.DataFrame, date], Any]] = {
     "spend_rate": _spend_rate,
 }
 """Family name -> fit(transactions, as_of): a function or an object with `.predict`."""
+
+QUESTIONS: Mapping[str, Mapping[str, str]] = {
+    "bg_nbd": {"probability_alive": "probability_alive", "purchases": "expected_purchases"}
+}
+"""What else models of a family can answer: by name, the method that does."""

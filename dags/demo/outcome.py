@@ -110,10 +110,10 @@ def _next(found: Findings, home: Path) -> str:
     a, b = ids[passes].iloc[0], ids[~passes].iloc[0]
     return f"""
 export MODEL_ENVELOPE_HOME={home / "envelopes"} PATH=$PWD/.venv/bin:$PATH
-model-envelope query "canonical_name == 'client_ltv' and metric.rmse < 100"
+model-envelope query "metric.rmse < 100" --columns id,segment,model_family,metric:rmse
 model-envelope show {a}
 model-envelope diff {a} {b}
-model-envelope verify {a}        # builds its environment anew and asks the golden rows
+model-envelope verify {a}    # in its own environment, built anew
 
 python - <<'PYTHON'              # or in a notebook
 import model_envelope as me
