@@ -22,7 +22,7 @@ from model_envelope.operators.tables import (
 )
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Context, XComArg
     from airflow.sdk.types import RuntimeTaskInstanceProtocol
 
     from model_envelope.batch.request import (
@@ -185,7 +185,14 @@ class ModelBatchPredictOperator(BaseOperator):
 
     def _announce(self, done: BatchPrediction, context: Context) -> None:
         self.envelope_id = done.envelope_id
-        self.log.info("%s", done)
+        self.log.info(
+            "Envelope %s predicted %d rows into %s in %.1f s, by the %s path.",
+            done.envelope_id,
+            done.rows,
+            done.output_table,
+            done.seconds["total"],
+            done.path,
+        )
         context["ti"].xcom_push("run_key", done.run_key)
         extra: dict[str, Any] = {
             "envelope_id": done.envelope_id,
@@ -220,8 +227,7 @@ def run_key(ti: RuntimeTaskInstanceProtocol) -> str:
     return f"{key[: LONGEST_KEY - 33]}#{digest}"
 
 
-def _outlet(output_table: str) -> Asset | AssetAlias:
+def _outlet(output_table: str | XComArg) -> Asset | AssetAlias:
     """The asset of the table; an alias of it where the address is known only in the run."""
-    if "{{" in output_table or "{%" in output_table:
-        return AssetAlias(output_table)
-    return table_asset(output_table)
+    text = str(output_table)
+    return AssetAlias(text) if "{{" in text or "{%" in text else table_asset(text)

@@ -79,9 +79,7 @@ class ModelEnvelopeHook(BaseHook):
         Raises:
             InvalidInput, StoreError, AirflowNotFoundException: see `client`.
         """
-        from model_envelope.store.opening import open_store
-
-        return open_store(self._addresses().store, create=False)
+        return _open_store(self._addresses().store)
 
     async def astore(self) -> Store:
         """The same for triggers: neither Airflow nor the database block the event loop.
@@ -91,15 +89,13 @@ class ModelEnvelopeHook(BaseHook):
         """
         from airflow.sdk.log import amask_secret
 
-        from model_envelope.store.opening import open_store
-
         try:
             addresses = read(await self.aget_connection(self.conn_id))
         except AirflowNotFoundException:
             addresses = self._fall_back()
         for secret in addresses.secrets:
             await amask_secret(secret)
-        return await asyncio.to_thread(open_store, addresses.store, create=False)
+        return await asyncio.to_thread(_open_store, addresses.store)
 
     def get_conn(self) -> Client:
         """The same as `client`, by the name Airflow has for it."""
@@ -222,3 +218,9 @@ def _with_password(store: str, connection: Connection) -> str:
             "user: write postgresql+psycopg://user@host/database."
         )
     return url.set(password=connection.password).render_as_string(hide_password=False)
+
+
+def _open_store(url: str) -> Store:
+    from model_envelope.store.opening import open_store
+
+    return open_store(url, create=False)

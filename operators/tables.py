@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import Asset
 
-from model_envelope.batch.tables import JdbcTable, Table, parse_table
+from model_envelope.batch.tables import JdbcTable, PathTable, Table, parse_table
+from model_envelope.errors import InvalidInput
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -27,7 +28,7 @@ def table_asset(table: str | Table) -> Asset:
     Raises:
         InvalidInput: it is no address of a table.
     """
-    address = parse_table(table).address
+    address = _absolute(table).address
     # Airflow drops what follows a # from a URI, and no two assets may have the same.
     return Asset(address, uri=address.replace("#", "/"))
 
@@ -38,7 +39,7 @@ def with_credentials(address: str, connection: Connection | None) -> Table:
     Raises:
         InvalidInput: it is no address of a table.
     """
-    table = parse_table(address)
+    table = _absolute(address)
     if connection is None or not isinstance(table, JdbcTable):
         return table
     return replace(table, user=connection.login or "", password=connection.password or "")
@@ -51,3 +52,13 @@ def all_with_credentials(tables: Tables, connection: Connection | None) -> Input
     if isinstance(tables, Mapping):
         return {name: with_credentials(table, connection) for name, table in tables.items()}
     return [with_credentials(table, connection) for table in tables]
+
+
+def _absolute(given: str | Table) -> Table:
+    table = parse_table(given)
+    if isinstance(given, str) and isinstance(table, PathTable) and table.path not in given:
+        raise InvalidInput(
+            f"{given!r} is no absolute path in its plain form. Airflow's processes have working "
+            "directories of their own."
+        )
+    return table

@@ -139,9 +139,9 @@ class AssetMemory:
         self._key = f"model_envelope.{hashlib.sha256(watcher.encode()).hexdigest()[:16]}"
 
     async def recall(self) -> str | None:
-        """The `Match.key` that all assets know; None when there is none."""
-        known = {await asset.aget(self._key) for asset in self._assets}
-        return str(known.pop()) if len(known) == 1 else None
+        """The `Match.key` that all assets know, empty at first; None when they differ."""
+        known = {str(await asset.aget(self._key, "")) for asset in self._assets}
+        return known.pop() if len(known) == 1 else None
 
     def keeping(self, match: Match) -> Callable[[], Awaitable[None]]:
         """Remembers `match` when it is called."""

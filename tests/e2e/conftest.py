@@ -82,19 +82,23 @@ def standalone_airflow(
 ) -> Iterator[StandaloneAirflow]:
     """A whole Airflow in processes of its own, healthy, with the tests' DAGs."""
     folder = Path(standalone_models.artifacts.address).parent
-    extra = {"store": f"sqlite:///{folder}/store.sqlite", "artifacts": str(folder / "artifacts")}
-    connection = json.dumps({"conn_type": "model_envelope", "extra": extra})
     airflow = StandaloneAirflow(
         tmp_path_factory.mktemp("airflow") / "home",
         DAGS,
         {
-            "AIRFLOW_CONN_MODEL_ENVELOPE_DEFAULT": connection,
             "MODEL_ENVELOPE_HOME": str(folder / "home"),
             "MODEL_ENVELOPE_CACHE": str(folder / "cache"),
         },
     )
+    extra = {"store": f"sqlite:///{folder}/store.sqlite", "artifacts": str(folder / "artifacts")}
+    connection = {
+        "connection_id": "model_envelope_default",
+        "conn_type": "model_envelope",
+        "extra": json.dumps(extra),
+    }
     try:
         airflow.until("healthy Airflow", airflow.ready)
+        airflow.call("/api/v2/connections", connection)
         yield airflow
     finally:
         airflow.stop()

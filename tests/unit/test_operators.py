@@ -58,6 +58,13 @@ def test_a_table_that_only_the_run_knows_has_an_alias() -> None:
     assert predict(output_table="/data/{{ ds }}").outlets == [AssetAlias("/data/{{ ds }}")]
 
 
+def test_a_table_that_another_task_names_has_an_alias() -> None:
+    with DAG("ours", schedule=None):
+        earlier = TagQuerySensor(task_id="wait", tag_query="champion")
+        (outlet,) = predict(output_table=earlier.output).outlets
+    assert isinstance(outlet, AssetAlias)
+
+
 def test_given_outlets_stay() -> None:
     mine = Asset("predictions")
     assert predict(outlets=[mine]).outlets == [mine]
@@ -81,7 +88,7 @@ def test_a_dag_of_ours_survives_serialization() -> None:
     task = back.get_task("predict")
     assert [link.name for link in task.operator_extra_links] == ["Envelope"]
     assert task.template_fields == list(ModelBatchPredictOperator.template_fields)
-    assert task.spark_conf == {"spark.executor.memory": "2g"}
+    assert task.spark_conf == {"spark.executor.memory": "2g"}  # type: ignore[union-attr]
     assert DagSerialization.serialize_dag(dag) == body
 
 
@@ -109,6 +116,11 @@ def test_tables_behind_jdbc_get_the_login_of_a_connection() -> None:
         "a": JdbcTable("jdbc:postgresql://db/crm", "customers", "me", word),
         "b": PathTable("/data/orders"),
     }
+
+
+def test_a_path_that_depends_on_the_working_directory_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="absolute"):
+        all_with_credentials({"a": "data/customers"}, None)
 
 
 def test_no_table_at_all_is_refused() -> None:
