@@ -62,8 +62,11 @@ class BatchRequest:
 
     @property
     def run_digest(self) -> str:
-        """Names the run where its key, which may be any text, cannot be written."""
-        return hashlib.sha256(self.run_key.encode()).hexdigest()[:16]
+        """Names the run where its key, which may be any text, cannot be written.
+
+        It starts with a letter: nobody takes the folder of such a partition for a number's.
+        """
+        return "r" + hashlib.sha256(self.run_key.encode()).hexdigest()[:16]
 
     @property
     def partitions(self) -> dict[str, str]:

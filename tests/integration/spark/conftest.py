@@ -64,6 +64,17 @@ class WarmSpark:
         writing.rename(writing.with_suffix(".job"))
         self._wait_for(Path(json.loads(job.read_text())["result"]))
 
+    def sql(self, statement: str) -> list[tuple[Any, ...]]:
+        """Run a statement; gives its rows."""
+        file = self._inbox / f"{next(self._numbers)}.new"
+        file.write_text(statement)
+        file.rename(file.with_suffix(".sql"))
+        rows = file.with_suffix(".rows")
+        self._wait_for(rows)
+        found = json.loads(rows.read_text())
+        assert isinstance(found, list), found
+        return [tuple(row) for row in found]
+
     def stop(self) -> None:
         (self._inbox / "stop").touch()
         self._thread.join()
