@@ -86,10 +86,7 @@ def predict(spark: SparkSession, job: Job, say: Callable[[str], None]) -> dict[s
 
 def _signatures(spec: FunctionSpec) -> tuple[Signature, Signature]:
     if spec.input is None or spec.output is None:
-        raise InvalidInput(
-            f"Query function {spec.name!r} was saved without api_input, so it cannot be given a "
-            "table. Save the model again with a sample of its input."
-        )
+        raise InvalidInput(f"Query function {spec.name!r} has no signature.")
     return spec.input, spec.output
 
 

@@ -142,7 +142,11 @@ def _java_version(java: Path) -> int | None:
 def _properties(conf: Mapping[str, str]) -> str:
     lines = []
     for key, value in sorted(conf.items()):
-        if "\n" in f"{key}{value}" or "\r" in f"{key}{value}" or not re.fullmatch(r"[\w.\-/]+", key):
+        if (
+            "\n" in f"{key}{value}"
+            or "\r" in f"{key}{value}"
+            or not re.fullmatch(r"[\w.\-/]+", key)
+        ):
             raise InvalidInput(f"spark_conf {key!r} has a line break or no key of Spark's form.")
         lines.append(f"{key}={value}".replace("\\", "\\\\"))
     return "\n".join(lines) + "\n"

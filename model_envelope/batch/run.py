@@ -28,6 +28,7 @@ from model_envelope.envelope import EnvelopeRecord
 from model_envelope.environment.pack import pack
 from model_envelope.errors import BatchPredictionFailed, InvalidInput
 from model_envelope.runtime.loading import LoadPlan
+from model_envelope.runtime.spec import FunctionSpec, Signature
 from model_envelope.shipping import runtime_archive
 from model_envelope.spark_jobs.failures import from_json
 from model_envelope.spark_jobs.job import Job, shipped_name
@@ -153,9 +154,7 @@ def batch_predict(
     record = _pinned(places, request) or find()
     _check_age(record, max_age, started)
     plan = isolation.load_plan(record, request.query_function)
-    _check_rows(plan, allow_row_dependent)
-    if plan.function.input is not None:
-        check_input(request, plan.function.input)
+    check_input(request, _takes_tables(plan.function, allow_row_dependent))
     if spark.submit is spark_submit:
         check_java()
     prepared = _Prepared(
@@ -195,13 +194,20 @@ def _check_age(record: EnvelopeRecord, max_age: timedelta | None, now: datetime)
         )
 
 
-def _check_rows(plan: LoadPlan, allowed: bool) -> None:
-    if plan.function.row_independent is False and not allowed:
+def _takes_tables(spec: FunctionSpec, row_dependent: bool) -> Signature:
+    """The input of a function that can be given a table in parts."""
+    if spec.input is None or spec.output is None:
         raise InvalidInput(
-            f"Query function {plan.function.name!r} gave other answers for a row alone than among "
+            f"Query function {spec.name!r} was saved without api_input, so it cannot be given a "
+            "table. Save the model again with a sample of its input."
+        )
+    if spec.row_independent is False and not row_dependent:
+        raise InvalidInput(
+            f"Query function {spec.name!r} gave other answers for a row alone than among "
             "others when it was saved; Spark cuts tables into parts. If that is meant, say "
             "allow_row_dependent=True."
         )
+    return spec.input
 
 
 def _with_environment(
