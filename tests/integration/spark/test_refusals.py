@@ -211,7 +211,7 @@ def test_rows_that_the_model_cannot_take_leave_the_table_as_it_was(
     missing = np.arange(2_000, dtype="float64")
     missing[[3, 1_999]] = np.nan
     source = write(tmp_path / "in", table(x=pa.array(missing)))
-    with pytest.raises(SchemaError, match="column 'x' has [12] missing values in [12]000"):
+    with pytest.raises(SchemaError, match=r"column 'x' has [12] missing values in [12]000"):
         run(envelope, input_table=source, run_key="nan", **options)
 
     unlucky = np.arange(2_000, dtype="float64")
