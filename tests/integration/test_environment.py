@@ -334,7 +334,8 @@ def test_packed_environment_runs_elsewhere(which: str, cache: Path, tmp_path: Pa
     elsewhere = tmp_path / "a folder elsewhere"
     with tarfile.open(archive) as tar:
         folders = {part for name in tar.getnames() for part in Path(name).parts[:-1]}
-        tar.extractall(elsewhere, filter="data")
+    elsewhere.mkdir()
+    subprocess.run(["tar", "-xzf", str(archive), "-C", str(elsewhere)], check=True)
     assert not folders & {"test", "idlelib", "tkinter", "ensurepip", "__pycache__", "pip"}
     shutil.rmtree(built.prefix)
 
