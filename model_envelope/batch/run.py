@@ -288,10 +288,18 @@ def _files(prepared: _Prepared, folder: Path) -> str:
     """The model's files for `spark.files`: each executor gets them once."""
     files = [*filter(None, prepared.conf.get("spark.files", "").split(","))]
     for name, digest in prepared.plan.files.items():
-        link = folder / shipped_name(name, digest)
-        link.symlink_to((prepared.directory / name).absolute())
-        files.append(str(link))
+        named = folder / shipped_name(name, digest)
+        _link(prepared.directory / name, named)
+        files.append(str(named))
     return ",".join(files)
+
+
+def _link(file: Path, name: Path) -> None:
+    """Give a file a further name. Spark would see through a symbolic link."""
+    try:
+        name.hardlink_to(file)
+    except OSError:  # another file system
+        shutil.copyfile(file, name)
 
 
 @contextmanager
