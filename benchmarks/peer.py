@@ -24,7 +24,9 @@ def mlflow_python() -> Path:
     return python
 
 
-def run(code: str, *, python: Path | None = None, cwd: Path | None = None) -> str:
+def run(
+    code: str, *, python: Path | None = None, cwd: Path | None = None, new_session: bool = False
+) -> str:
     """What a script printed, run by the peer's interpreter unless another is given."""
     done = subprocess.run(
         [python or mlflow_python(), "-c", code],
@@ -32,6 +34,7 @@ def run(code: str, *, python: Path | None = None, cwd: Path | None = None) -> st
         text=True,
         check=False,
         cwd=cwd,
+        start_new_session=new_session,
     )
     if done.returncode:
         raise RuntimeError(done.stderr[-3000:])
