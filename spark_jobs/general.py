@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -60,13 +59,15 @@ def to_frame(frame: DataFrame, work: Work, partition_columns: Sequence[str]) -> 
 def _map_in_arrow(
     frame: DataFrame, function: Callable[[Batches], Any], schema: StructType
 ) -> DataFrame:
-    if find_spec("pandas"):
-        return frame.mapInArrow(function, schema)
-    # PySpark asks for pandas where it only needs pyarrow; a model need not have pandas.
+    from pyspark.errors import PySparkImportError
     from pyspark.sql.classic.dataframe import DataFrame as ClassicFrame
     from pyspark.sql.pandas.functions import vectorized_udf  # type: ignore[attr-defined]
     from pyspark.util import PythonEvalType
 
+    try:
+        return frame.mapInArrow(function, schema)
+    except PySparkImportError:
+        pass  # It asks for a recent pandas, needs none here, and the model need not have one.
     udf = vectorized_udf(function, schema, PythonEvalType.SQL_MAP_ARROW_ITER_UDF)
     column = udf(*[frame[f"`{name.replace('`', '``')}`"] for name in frame.columns])
     return ClassicFrame(frame._jdf.mapInArrow(column._jc, False, None), frame.sparkSession)

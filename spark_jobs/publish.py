@@ -20,23 +20,19 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import fcntl
 import json
 import os
 import re
-import secrets
-import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from model_envelope.errors import BatchPredictionFailed, InvalidInput
+from model_envelope.spark_jobs.leases import leased_folder, locked
 
 NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
-_LOCK = "lock"
 _JOURNAL = "journal.json"
-_TOKEN = re.compile(r"[0-9a-f]{16}")
 # What Spark escapes in the name of a partition's folder.
 _ESCAPED = re.compile(r"""[\x01-\x1f\x7f"#%'*/:=?\\{\[\]^]""")
 _PARTITION = re.compile(r"[^=./][^=/]*=.+")
@@ -86,26 +82,15 @@ def staging(table: Path) -> Iterator[Path]:
     Raises:
         BatchPredictionFailed: the folder of the table cannot be written to.
     """
-    try:
-        table.parent.mkdir(parents=True, exist_ok=True)
-        _workshop(table).mkdir(exist_ok=True)
-        with _locked(table):
-            _sweep(table)
-            folder = _workshop(table) / secrets.token_hex(8)
-            folder.mkdir()
-            alive = _try_lock(folder / _LOCK)
-    except OSError as error:
-        raise BatchPredictionFailed(
-            f"Nothing can be written beside {table}: {error}. The user that runs Spark needs "
-            f"to write to {table.parent}."
-        ) from error
-    try:
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(leased_folder(_workshop(table), before_removal=_finish))
+        except OSError as error:
+            raise BatchPredictionFailed(
+                f"Nothing can be written beside {table}: {error}. The user that runs Spark needs "
+                f"to write to {table.parent}."
+            ) from error
         yield folder
-    finally:
-        _finish(folder)
-        shutil.rmtree(folder, ignore_errors=True)
-        if alive is not None:
-            os.close(alive)
 
 
 def publish(staged: Path, table: Path, partition: Path | None) -> None:
@@ -118,7 +103,7 @@ def publish(staged: Path, table: Path, partition: Path | None) -> None:
         partition: the partition within the table.
     """
     _sync(staged)
-    with _locked(table):
+    with locked(_workshop(table)):
         target = table if partition is None else table / partition
         target.parent.mkdir(parents=True, exist_ok=True)
         _swap(staged, target)
@@ -157,21 +142,6 @@ def _replace_journalled(staged: Path, target: Path) -> None:
     journal.unlink()
 
 
-def _sweep(table: Path) -> None:
-    """Remove the folders of dead runs, finishing what one was publishing."""
-    for folder in _workshop(table).iterdir():
-        if not _TOKEN.fullmatch(folder.name):
-            continue
-        dead = _try_lock(folder / _LOCK)
-        if dead is None:
-            continue
-        try:
-            _finish(folder)
-            shutil.rmtree(folder)
-        finally:
-            os.close(dead)
-
-
 def _finish(folder: Path) -> None:
     """Give a target its name again that was cut off, or failed, between two renames."""
     journal = folder / _JOURNAL
@@ -184,24 +154,6 @@ def _finish(folder: Path) -> None:
 
 def _workshop(table: Path) -> Path:
     return table.parent / f".{table.name}.model-envelope"
-
-
-@contextmanager
-def _locked(table: Path) -> Iterator[None]:
-    with (_workshop(table) / _LOCK).open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _try_lock(path: Path) -> int | None:
-    """A descriptor that holds the lock until it is closed; None if another process does."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
 
 
 def _sync(folder: Path) -> None:

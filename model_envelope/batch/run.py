@@ -10,7 +10,6 @@ import json
 import logging
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -32,6 +31,7 @@ from model_envelope.runtime.spec import FunctionSpec, Signature
 from model_envelope.shipping import runtime_archive
 from model_envelope.spark_jobs.failures import from_json
 from model_envelope.spark_jobs.job import Job, shipped_name
+from model_envelope.spark_jobs.leases import leased_folder
 from model_envelope.store.store import Store
 
 _log = logging.getLogger(__name__)
@@ -232,7 +232,8 @@ def _with_environment(
 
 def _in_spark(prepared: _Prepared, cache: Path, submit: Submit) -> dict[str, Any]:
     """Run a job by Spark; gives what its program says of it."""
-    with _job_folder(cache) as folder:
+    # For what goes to Spark and comes back; the job may hold credentials.
+    with leased_folder(cache / "jobs", mode=0o700) as folder:
         result = folder / "result.json"
         application = _application(prepared, runtime_archive(cache), folder, result)
         _log.info("Starting Spark at %s", application.master)
@@ -300,18 +301,6 @@ def _link(file: Path, name: Path) -> None:
         name.hardlink_to(file)
     except OSError:  # another file system
         shutil.copyfile(file, name)
-
-
-@contextmanager
-def _job_folder(cache: Path) -> Iterator[Path]:
-    """A private folder for what goes to Spark and comes back."""
-    jobs = cache / "jobs"
-    jobs.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=jobs))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

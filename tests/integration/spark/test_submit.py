@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from model_envelope.batch.launch import SparkApplication, spark_submit
+from model_envelope.batch.request import DataPath
 from model_envelope.batch.run import SparkOptions
 from model_envelope.client.client import Client
 from model_envelope.environment.interpreters import find_interpreter
@@ -95,6 +97,35 @@ def test_a_model_runs_in_its_own_environment_and_is_loaded_once_a_worker(
     assert set(found["ours"]) == {False}
 
 
+def plain() -> Callable[[list[dict[str, Any]]], Any]:
+    """A model that needs nothing but Python."""
+
+    def predict(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        from importlib.util import find_spec
+
+        there = any(find_spec(name) for name in ("pandas", "numpy"))
+        return [{"double": row["x"] * 2, "there": there} for row in rows]
+
+    return predict
+
+
+@pytest.mark.parametrize("path", ["direct", "general"])
+def test_a_model_without_pandas_needs_none(tmp_path: Path, path: DataPath) -> None:
+    client = Client()
+    envelope = client.save_model(plain(), tags=TAGS, api_input=[{"x": 0.5}, {"x": 1.5}])
+    done = client.batch_predict(
+        envelope,
+        input_table=write(tmp_path / "in", 10),
+        output_table=tmp_path / "out",
+        path=path,
+        spark=SparkOptions(master="local[2]"),
+    )
+    found = read(tmp_path / "out")
+    assert (done.path, len(found)) == (path, 10)
+    assert set(found["double"]) == {2.0}
+    assert set(found["there"]) == {False}
+
+
 def test_a_model_of_another_python(tmp_path: Path, home: Path) -> None:
     """Saved by Python 3.12, predicted from here."""
     python = tmp_path / "other" / "bin" / "python"
@@ -167,7 +198,10 @@ class KillableSpark:
 
 
 @pytest.mark.parametrize("victim", ["org.apache.spark.deploy.SparkSubmit", "batch_predict.py\0"])
-def test_a_driver_killed_while_it_works_changes_nothing(tmp_path: Path, victim: str) -> None:
+def test_a_driver_killed_while_it_works_changes_nothing(
+    tmp_path: Path, victim: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     client = Client()
     sign = tmp_path / "signs"
     sign.mkdir()
@@ -190,7 +224,7 @@ def test_a_driver_killed_while_it_works_changes_nothing(tmp_path: Path, victim: 
 
     thread = threading.Thread(target=predict)
     thread.start()
-    while not (sign / "running").exists():
+    while not (sign / "running").exists() or "0 of 1 tasks done" not in caplog.text:
         assert thread.is_alive(), failures
         time.sleep(0.05)
     pids = spark.processes(victim)
@@ -229,7 +263,7 @@ def dying(folder: str) -> Callable[[pd.DataFrame], Any]:
 
 
 @pytest.mark.parametrize("path", ["direct", "general"])
-def test_a_killed_worker_is_replaced_without_doubling_rows(tmp_path: Path, path: str) -> None:
+def test_a_killed_worker_is_replaced_without_doubling_rows(tmp_path: Path, path: DataPath) -> None:
     client = Client()
     envelope = client.save_model(dying(str(tmp_path)), tags=TAGS, api_input=SAMPLE)
     done = client.batch_predict(
@@ -237,7 +271,7 @@ def test_a_killed_worker_is_replaced_without_doubling_rows(tmp_path: Path, path:
         input_table=write(tmp_path / "in", 5_000, files=4),
         output_table=tmp_path / "out",
         keep_columns=["id"],
-        path=path,  # type: ignore[arg-type]
+        path=path,
         batch_rows=1_000,
         spark=SparkOptions(master="local[2,4]", environment="current"),
     )
