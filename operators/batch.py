@@ -112,7 +112,7 @@ class ModelBatchPredictOperator(BaseOperator):
         extra_columns: ExtraColumns = "ignore",
         table_format: TableFormat | None = None,
         path: DataPath = "auto",
-        batch_rows: int = 50_000,
+        batch_rows: int = 250_000,
         max_age: timedelta | None = None,
         allow_row_dependent: bool = False,
         on_no_match: Literal["fail", "skip"] = "fail",

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from model_envelope.errors import SchemaError
+from model_envelope.spark_jobs.batches import rows_at_once
 from model_envelope.spark_jobs.footers import Footer, read_footers
 from model_envelope.spark_jobs.output_types import storable
 from model_envelope.spark_jobs.publish import NULL_PARTITION
@@ -26,7 +27,7 @@ from model_envelope.spark_jobs.tasks import Destination, Work, write_task
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-_TASKS_PER_CORE = 3
+_TASKS_PER_CORE = 2
 _MIN_ROWS = 50_000
 _MAX_ROWS = 2_000_000
 _READ_FROM_FOLDERS = (
@@ -108,13 +109,20 @@ def run(
         Exception: Spark's, where a task failed for good; see `failures.as_error`.
     """
     schema, partitions = plan.schema, plan.partitions
+    rows = rows_at_once(schema, batch_rows, _bytes_per_row(plan))
 
     def predict(tasks: Iterable[tuple[int, tuple[Piece, ...]]]) -> None:
         for number, pieces in tasks:
-            write_task(work, destination, number, _read(pieces, schema, partitions, batch_rows))
+            write_task(work, destination, number, _read(pieces, schema, partitions, rows))
 
     numbered = list(enumerate(plan.tasks))
     spark.sparkContext.parallelize(numbered, max(1, len(numbered))).foreachPartition(predict)
+
+
+def _bytes_per_row(plan: Plan) -> float:
+    rows = sum(footer.metadata.num_rows for footer in plan.footers)
+    size = sum(footer.bytes_of(plan.schema.names) for footer in plan.footers)
+    return float(size / max(1, rows))
 
 
 def _folders(path: Path, root: Path) -> dict[str, str | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from model_envelope.batch.tables import CatalogTable
 from model_envelope.errors import SchemaError
 from model_envelope.spark_jobs import publish
 from model_envelope.spark_jobs.catalog import CatalogEntry
+from model_envelope.spark_jobs.footers import data_files
 from model_envelope.spark_jobs.output_types import storable
 from model_envelope.spark_jobs.staged_files import StagedFile, can_name, parquet_writer
 from model_envelope.spark_jobs.tasks import Destination, TaskReport
@@ -114,7 +114,7 @@ class FolderSink:
         publish.check_table_folder(self._table, suffix=f".{self._format}")
         if self._whole or self._format != "parquet":
             return
-        example = next(_files(self._table), None)
+        example = next(data_files(self._table), None)
         if example is None:
             return
         folders = [part.partition("=")[0] for part in example.relative_to(self._table).parts[:-1]]
@@ -161,7 +161,8 @@ class CatalogFolderSink(FolderSink):
         self._assemble(files)
         before = self._registered()
         now = {
-            str(self._owned / file.parent.relative_to(self._rows)) for file in _files(self._rows)
+            str(self._owned / file.parent.relative_to(self._rows))
+            for file in data_files(self._rows)
         }
         for partition in sorted(now - before):
             self._alter("ADD IF NOT EXISTS", partition)
@@ -191,13 +192,6 @@ def partition_spec(folder: str) -> str:
 def sql_text(value: str) -> str:
     """A text as a literal of Spark's SQL."""
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """The data files of a table, in no order."""
-    for parent, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith((".", "_"))]
-        yield from (Path(parent, name) for name in files if not name.startswith((".", "_")))
 
 
 def _differences(wanted: Mapping[str, str], found: Mapping[str, str]) -> list[str]:

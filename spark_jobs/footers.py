@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+import os
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +16,7 @@ import pyarrow.parquet as pq
 from model_envelope.runtime.spec import Signature
 
 _THREADS = 8
+_SPARK_SCHEMA = b"org.apache.spark.sql.parquet.row.metadata"
 _LEGACY = (b"org.apache.spark.legacyDateTime", b"org.apache.spark.legacyINT96")
 
 
@@ -39,6 +43,20 @@ class Footer:
             self.metadata.schema.column(i).physical_type == "INT96" for i in columns
         )
 
+    @property
+    def is_read_alike(self) -> bool:
+        """Whether Arrow and Spark find the same types in it."""
+        types = [field.type for field in self.schema]
+        # A type of a user's own would have its class imported by name.
+        own = b'"udt"' in (self.metadata.metadata or {}).get(_SPARK_SCHEMA, b"")
+        return not (own or self.is_legacy or any(map(_is_arrows_only, types)))
+
+    @property
+    def spark_schema(self) -> dict[str, Any] | None:
+        """Spark's own schema as JSON, where Spark wrote the file."""
+        text = (self.metadata.metadata or {}).get(_SPARK_SCHEMA)
+        return json.loads(text) if text else None
+
     def nulls(self, name: str) -> int | None:
         """Nulls of a plain column; None where the file does not say."""
         index = next(
@@ -58,6 +76,26 @@ class Footer:
                 return None
             found += statistics.null_count
         return found
+
+    def bytes_of(self, names: Collection[str]) -> int:
+        """Bytes of some columns, decompressed but still encoded."""
+        groups = [self.metadata.row_group(i) for i in range(self.metadata.num_row_groups)]
+        return sum(
+            group.column(i).total_uncompressed_size
+            for group in groups
+            for i in range(group.num_columns)
+            if group.column(i).path_in_schema.partition(".")[0] in names
+        )
+
+
+def data_files(table: Path) -> Iterator[Path]:
+    """The files of a table in the order of their names: the file itself, or those below."""
+    if table.is_file():
+        yield table
+        return
+    for parent, folders, files in os.walk(table):
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
+        yield from (Path(parent, name) for name in sorted(files) if name[0] not in "._")
 
 
 def read_footers(paths: Iterable[Path]) -> list[Footer]:
@@ -84,6 +122,17 @@ def null_problems(footers: Sequence[Footer], signature: Signature) -> tuple[str,
                 "the model was saved"
             )
     return tuple(problems)
+
+
+def _is_arrows_only(type_: pa.DataType) -> bool:
+    """Types that Spark does not read from files."""
+    types = pa.types
+    if types.is_timestamp(type_):
+        return bool(type_.unit == "ns")
+    if types.is_struct(type_) or types.is_list(type_) or types.is_map(type_):
+        return any(_is_arrows_only(type_.field(i).type) for i in range(type_.num_fields))
+    unknown = (types.is_float16, types.is_time, types.is_duration, types.is_null)
+    return any(is_a(type_) for is_a in unknown)
 
 
 def _read(path: Path) -> Footer:

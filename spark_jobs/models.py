@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 from dataclasses import dataclass
@@ -42,6 +43,9 @@ class Shipment:
         scratch = _scratch()
         directory = Path(self.directory) if self.directory else _gather(plan, scratch)
         _loaded[key] = open_model(directory, plan, scratch=scratch / "modules")
+        # PySpark collects garbage after every task. The modules and the model, which stay,
+        # need not be gone through each time.
+        gc.freeze()
         return _loaded[key], True
 
 

@@ -15,6 +15,7 @@ from model_envelope.errors import InvalidInput, SchemaError
 from model_envelope.runtime import schemas
 from model_envelope.runtime.spec import FunctionSpec, Signature
 from model_envelope.spark_jobs import direct, general
+from model_envelope.spark_jobs.batches import has_fixed_width, rows_at_once
 from model_envelope.spark_jobs.direct import Declined
 from model_envelope.spark_jobs.footers import null_problems
 from model_envelope.spark_jobs.job import Job
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _SAMPLE_ROWS = 4_000
+_NO_LIMIT = 2**31 - 1
 
 
 def predict(spark: SparkSession, job: Job, say: Callable[[str], None]) -> dict[str, Any]:
@@ -59,6 +61,7 @@ def predict(spark: SparkSession, job: Job, say: Callable[[str], None]) -> dict[s
             if plan is not None and sink.destination is not None:
                 direct.run(spark, plan, work, sink.destination, job.request.batch_rows)
             else:
+                _set_batches(spark, source.schema, job.request.batch_rows)
                 _run_general(job, source, sink, work)
         predicted = time.monotonic()
         reports = [report for _, report in sorted(work.reports.value.items())]
@@ -125,6 +128,17 @@ def _work(spark: SparkSession, job: Job, schema: pa.Schema, tasks: int) -> Work:
         sample_rows=max(20, _SAMPLE_ROWS // (tasks or context.defaultParallelism)),
         reports=context.accumulator({}, Reports()),
     )
+
+
+def _set_batches(spark: SparkSession, schema: pa.Schema, limit: int) -> None:
+    rows = rows_at_once(schema, limit)
+    spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", rows)
+    # With a limit by bytes Spark adds up sizes at every row, which costs a third of what
+    # handing rows to Python costs. Only texts and the like can need one.
+    if has_fixed_width(schema):
+        spark.conf.set("spark.sql.execution.arrow.maxBytesPerBatch", _NO_LIMIT)
+    else:
+        spark.conf.unset("spark.sql.execution.arrow.maxBytesPerBatch")
 
 
 def _run_general(job: Job, source: Source, sink: Sink, work: Work) -> None:

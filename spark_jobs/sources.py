@@ -17,6 +17,7 @@ from model_envelope.errors import InvalidInput, SchemaError
 from model_envelope.runtime import schemas
 from model_envelope.runtime.spec import Signature
 from model_envelope.spark_jobs.catalog import describe
+from model_envelope.spark_jobs.footers import data_files, read_footers
 from model_envelope.spark_jobs.jdbc import read_options
 from model_envelope.spark_jobs.output_types import storable
 
@@ -78,7 +79,7 @@ def spark_schema(schema: pa.Schema) -> StructType:
     """Arrow's types as Spark's, all columns nullable."""
     from pyspark.sql.pandas.types import from_arrow_schema
 
-    return from_arrow_schema(storable(schema, "The signature"))
+    return from_arrow_schema(storable(schema, "A column"))
 
 
 def _read(
@@ -95,9 +96,35 @@ def _read(
             return frame.repartition(spark.sparkContext.defaultParallelism)
         if table.format in ("csv", "json"):
             return _read_text(spark, table, request, signature)
+        if table.format == "parquet":
+            return _read_parquet(spark, table)
         return spark.read.format(table.format).load(table.uri)
     except PySparkException as error:
         raise InvalidInput(f"The input {table.address} cannot be read: {_first(error)}") from error
+
+
+def _read_parquet(spark: SparkSession, table: PathTable) -> DataFrame:
+    """Parquet files, with the schema that Spark would find by a job of its own."""
+    schema = _schema_in_file(table.local) if table.local else None
+    reader = spark.read if schema is None else spark.read.schema(schema)
+    return reader.parquet(table.uri)
+
+
+def _schema_in_file(table: Path) -> StructType | None:
+    """The schema of local files; None where Spark had better look itself."""
+    from pyspark.sql.types import StructType
+
+    file = next(data_files(table), None)
+    if file is None:
+        return None
+    try:
+        footer = next(iter(read_footers([file])))
+    except (OSError, pa.ArrowException):
+        return None
+    if not footer.is_read_alike:
+        return None
+    written = footer.spark_schema
+    return StructType.fromJson(written) if written else spark_schema(footer.schema)
 
 
 def _read_text(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,7 +12,7 @@ from model_envelope.batch.tables import PathTable
 from model_envelope.errors import InvalidInput, SchemaError
 from model_envelope.runtime import schemas
 from model_envelope.runtime.spec import Signature
-from model_envelope.spark_jobs.footers import Footer, null_problems, read_footers
+from model_envelope.spark_jobs.footers import Footer, data_files, null_problems, read_footers
 
 _MANY_FILES = 1_000
 
@@ -55,21 +54,9 @@ def check_input(request: BatchRequest, signature: Signature) -> None:
 
 
 def _data_files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
     if not path.exists():
         raise InvalidInput(f"The input {path} is not there.")
-    return sorted(_visible(path))
-
-
-def _visible(folder: Path) -> Iterator[Path]:
-    for entry in folder.iterdir():
-        if entry.name.startswith((".", "_")):
-            continue
-        if entry.is_dir():
-            yield from _visible(entry)
-        else:
-            yield entry
+    return list(data_files(path))
 
 
 def _footers(files: list[Path]) -> list[Footer]:

@@ -58,7 +58,7 @@ class BatchRequest:
     extra_columns: ExtraColumns = "ignore"
     table_format: TableFormat | None = None
     path: DataPath = "auto"
-    batch_rows: int = 50_000
+    batch_rows: int = 250_000
 
     @property
     def run_digest(self) -> str:
@@ -115,7 +115,7 @@ def batch_request(
     extra_columns: ExtraColumns = "ignore",
     table_format: TableFormat | None = None,
     path: DataPath = "auto",
-    batch_rows: int = 50_000,
+    batch_rows: int = 250_000,
 ) -> BatchRequest:
     """Check what is asked for.
 
@@ -137,7 +137,7 @@ def batch_request(
         table_format: of an output table that is to be created in a catalog.
         path: the way rows go. `direct` reads and writes Parquet files past Spark's engine;
             `auto` takes it where it can and says why where not.
-        batch_rows: rows given to the model at once, at most.
+        batch_rows: rows given to the model at once, at most; fewer where rows are wide.
 
     Raises:
         InvalidInput: something is contradictory or out of range.

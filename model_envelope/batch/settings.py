@@ -29,9 +29,6 @@ _DEFAULTS = {
     "spark.ui.showConsoleProgress": "false",
     "spark.hadoop.hive.exec.dynamic.partition.mode": "nonstrict",
     "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
-    # Measured: without a limit by bytes Spark does not add up sizes for every row, which
-    # costs a third of what handing rows to Python costs.
-    "spark.sql.execution.arrow.maxBytesPerBatch": str(2**31 - 1),
 }
 _ONE_THREAD_A_CORE = (
     "OMP_NUM_THREADS",
@@ -63,7 +60,6 @@ def configuration(
                 "the same whichever way rows go, rests on it."
             )
     conf = dict(_DEFAULTS)
-    conf["spark.sql.execution.arrow.maxRecordsPerBatch"] = str(request.batch_rows)
     if master.startswith("local"):
         # Nothing outside of this machine takes part.
         conf |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}

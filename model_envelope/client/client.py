@@ -335,7 +335,7 @@ class Client:
         extra_columns: ExtraColumns = "ignore",
         table_format: TableFormat | None = None,
         path: DataPath = "auto",
-        batch_rows: int = 50_000,
+        batch_rows: int = 250_000,
         max_age: timedelta | None = None,
         allow_row_dependent: bool = False,
         spark: SparkOptions | None = None,
@@ -367,7 +367,7 @@ class Client:
             table_format: of an output table that is made in a catalog.
             path: `direct` reads and writes Parquet files past Spark's engine, `general` goes
                 through it; `auto` is direct where that gives the same.
-            batch_rows: rows given to the model at once, at most.
+            batch_rows: rows given to the model at once, at most; fewer where rows are wide.
             max_age: refuse an envelope that was saved longer ago.
             allow_row_dependent: predict although answers depend on the rows around.
             spark: where Spark runs and how it is started.

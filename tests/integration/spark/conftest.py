@@ -89,7 +89,6 @@ def warm_spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmSpark]:
         input_table="some.table",
         output_table="jdbc:postgresql://localhost/x#y",
         run_key="warm",
-        batch_rows=1_000,
     )
     conf = settings.configuration(request, {}, master="local[2]", jars=())
     conf = settings.with_python(conf, sys.executable, None)
