@@ -22,6 +22,10 @@
     │   ├── LeaseLost                      an upload took longer than its lease
     │   └── SaveConflict                   one save key, two different models
     ├── BatchPredictionFailed              a batch prediction; the output table is untouched
+    ├── DeploymentError
+    │   ├── DeploymentFailed               a gate refused it; what ran before still does
+    │   ├── FenceLost                      somebody else has taken over the service
+    │   └── TargetFailed                   the place that runs services refused or failed
     └── MissingDependency (ImportError)    an optional package; says what to install
 
 A message names the thing, the cause and the next step. This module imports nothing
@@ -140,6 +144,22 @@ class LeaseLost(StoreError):
 
 class SaveConflict(StoreError):
     """A save key was used before for another model."""
+
+
+class DeploymentError(EnvelopeError):
+    """Something about services and what they run."""
+
+
+class DeploymentFailed(DeploymentError):
+    """A gate refused an envelope, or raised; what the service ran before, it still runs."""
+
+
+class FenceLost(DeploymentError):
+    """Another process has taken over this service since; nothing of ours may touch it."""
+
+
+class TargetFailed(DeploymentError):
+    """The place that runs services refused or failed."""
 
 
 class BatchPredictionFailed(EnvelopeError):

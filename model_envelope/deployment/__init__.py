@@ -1,0 +1,1 @@
+"""Making services run envelopes: rules, plan, rollout, reconcile, and the targets they run on."""

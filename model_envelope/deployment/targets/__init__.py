@@ -1,0 +1,1 @@
+"""Where services run: one small protocol, and each kind of place."""
