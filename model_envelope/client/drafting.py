@@ -18,12 +18,12 @@ from model_envelope.environment.capture import capture
 from model_envelope.environment.imports import imports_of
 from model_envelope.environment.provenance import provenance
 from model_envelope.errors import InvalidInput
+from model_envelope.golden import GOLDEN_INPUT, golden_file
 from model_envelope.runtime import inputs
 from model_envelope.runtime.loading import MODULES
 from model_envelope.runtime.spec import Rows
 
 MODEL = "model.bin"
-GOLDEN_INPUT = "golden-input.arrow"
 PREDICT = "predict"
 
 
@@ -127,11 +127,6 @@ def draft(
         statistics={} if table is None else statistics.describe(table),
     )
     return Draft(folder=folder, manifest=manifest, description=description, tags=tags)
-
-
-def golden_file(function: str) -> str:
-    """The name of the file with what a function gave for the golden rows."""
-    return f"golden-{function}.arrow"
 
 
 def write_golden(folder: Path, sample: Sample | None, derived: Iterable[Derived]) -> None:

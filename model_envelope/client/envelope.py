@@ -18,6 +18,7 @@ from model_envelope.envelope import (
     Reproducible,
 )
 from model_envelope.errors import EnvelopeNotFound
+from model_envelope.golden import golden_rows
 from model_envelope.runtime.spec import FunctionSpec, Rows, Signature
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class Envelope:
 
     def golden(self, function: str = PREDICT) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The golden rows: inputs, and what a function gave for them at save time."""
-        given, expected = verification.golden_rows(self._client, self.record, function)
+        given, expected = golden_rows(self._client.artifacts, self.record, function)
         return given.to_pandas(), expected.to_pandas()
 
     def history(self) -> tuple[Change, ...]:

@@ -12,6 +12,7 @@ from model_envelope.client import drafting, saving
 from model_envelope.envelope import EnvelopeRecord
 from model_envelope.environment.capture import capture
 from model_envelope.errors import EnvironmentNotCapturable, InvalidInput
+from model_envelope.golden import GOLDEN_INPUT, golden_file
 from model_envelope.runtime.spec import Rows
 
 if TYPE_CHECKING:
@@ -47,17 +48,17 @@ def add(client: Client, record: EnvelopeRecord, addition: Addition, folder: Path
     _check_environment(record, packed.reached)
     if derived.golden_output is not None:
         content = derivation.to_ipc(derived.golden_output)
-        (folder / drafting.golden_file(name)).write_bytes(content)
+        (folder / golden_file(name)).write_bytes(content)
     files = drafting.references(folder)
     saving.put_files(client.artifacts, record.id, folder, files)
     client.store.add_function(record.id, derived.spec, files, client.actor)
 
 
 def _golden_sample(client: Client, record: EnvelopeRecord) -> derivation.Sample | None:
-    ref = record.files.get(drafting.GOLDEN_INPUT)
+    ref = record.files.get(GOLDEN_INPUT)
     if ref is None:
         return None
-    path = client.artifacts.fetch(f"{record.id}/{drafting.GOLDEN_INPUT}", sha256=ref.sha256)
+    path = client.artifacts.fetch(f"{record.id}/{GOLDEN_INPUT}", sha256=ref.sha256)
     table = derivation.from_ipc(path.read_bytes())
     kind = record.functions[drafting.PREDICT].input_kind
     return derivation.Sample(trial=table, golden_rows=table.num_rows, kind=kind)

@@ -15,11 +15,12 @@ from model_envelope import names
 from model_envelope.artifacts import copying
 from model_envelope.artifacts.protocol import Progress
 from model_envelope.client import exported, saving
-from model_envelope.client.drafting import Draft, golden_file
+from model_envelope.client.drafting import Draft
 from model_envelope.client.exported import CONTENTS, Contents, Exported
 from model_envelope.client.saving import MANIFEST
 from model_envelope.envelope import EnvelopeRecord
 from model_envelope.errors import EnvelopeNotFound, InvalidInput, SaveConflict
+from model_envelope.golden import golden_file
 from model_envelope.store.rows import MetricPoint
 
 if TYPE_CHECKING:
