@@ -181,7 +181,15 @@ class StandaloneAirflow:
                 if self._process.poll() is not None:
                     break
             time.sleep(1)
-        raise AssertionError(f"No {what}:\n{self.log.read_text()[-8000:]}")
+        raise AssertionError(f"No {what}:\n{self._last_lines()}")
+
+    def _last_lines(self, each: int = 40) -> str:
+        """The end of every component's log: the DAG processor's alone would fill the screen."""
+        by_component: dict[str, list[str]] = {}
+        for line in self.log.read_text(errors="replace").splitlines():
+            component = line.partition("|")[0].strip()[-20:]
+            by_component.setdefault(component if "|" in line else "", []).append(line[:400])
+        return "\n".join(line for lines in by_component.values() for line in lines[-each:])
 
     def ready(self) -> bool:
         """Whether every part of it has shown a sign of life."""
