@@ -16,6 +16,11 @@ from model_envelope.artifacts.protocol import ArtifactStore
 from model_envelope.envelope import EnvelopeRecord, Environment
 from model_envelope.environment.build import BuiltEnvironment, build
 from model_envelope.environment.lock import lock
+from model_envelope.environment.service import (
+    locked_environment,
+    service_environment,
+    service_key,
+)
 from model_envelope.errors import EnvelopeError, InvalidInput, PredictionFailed
 from model_envelope.runtime.loading import MODULES, LoadPlan
 from model_envelope.shipping import runtime_archive
@@ -75,6 +80,35 @@ def ensure_environment(store: Store, environment: Environment, cache: Path) -> B
         _log.info("Resolving environment %s", environment.digest[:12])
         text = store.put_lock(environment.digest, lock(environment))
     return build(environment, text, cache=cache)
+
+
+def ensure_service_environment(
+    store: Store, environment: Environment, cache: Path
+) -> BuiltEnvironment:
+    """Like `ensure_environment`, with what the service runtime needs beside the model.
+
+    Raises:
+        EnvironmentNotBuildable: the model's versions and the service's exclude each other,
+            or it cannot be resolved or installed.
+        MissingDependency: uv is not installed.
+    """
+    extended, text = lock_service_environment(store, environment)
+    return build(extended, text, cache=cache)
+
+
+def lock_service_environment(store: Store, environment: Environment) -> tuple[Environment, str]:
+    """The environment of a service, resolved on first need and kept, and its lock.
+
+    Raises:
+        EnvironmentNotBuildable: see `ensure_service_environment`.
+        MissingDependency: uv is not installed.
+    """
+    key = service_key(environment)
+    text = store.get_lock(key)
+    if text is None:
+        _log.info("Resolving what serves environment %s", environment.digest[:12])
+        text = store.put_lock(key, lock(service_environment(environment)))
+    return locked_environment(environment, text), text
 
 
 def run_isolated(

@@ -41,7 +41,7 @@ def lock(environment: Environment) -> str:
     while True:
         text, complaint = _compile(environment, pins.values())
         # uv stops at the first that it cannot find; a person wants to know all of them.
-        culprit = next((name for name, pin in pins.items() if _names(complaint, pin)), None)
+        culprit = next((name for name, pin in pins.items() if mentions(complaint, pin)), None)
         if culprit is None:
             break
         reason = _REASON.search(complaint)
@@ -75,14 +75,7 @@ def check_lock(text: str, environment: Environment) -> None:
     Raises:
         EnvironmentNotBuildable: it differs, or has options or URLs.
     """
-    entries = list(_LOCKED.finditer(text))
-    if "".join(entry[0] for entry in entries) != text:
-        raise EnvironmentNotBuildable(
-            "The lock of the environment holds something other than versions with hashes: it "
-            "is not used. Lock the environment again."
-        )
-    found = [Requirement(entry["pin"]) for entry in entries]
-    locked = {canonicalize_name(r.name): str(r.specifier).removeprefix("==") for r in found}
+    locked = locked_versions(text)
     wanted = {name: Requirement(pin).specifier for name, pin in pins_of(environment).items()}
     if locked.keys() != wanted.keys() or not all(
         wanted[name].contains(version, prereleases=True) for name, version in locked.items()
@@ -90,6 +83,22 @@ def check_lock(text: str, environment: Environment) -> None:
         raise EnvironmentNotBuildable(
             f"The lock is not of environment {environment.digest[:12]}: lock it again."
         )
+
+
+def locked_versions(text: str) -> dict[str, str]:
+    """The versions in a lock, by name.
+
+    Raises:
+        EnvironmentNotBuildable: it has something else in it, such as options or URLs.
+    """
+    entries = list(_LOCKED.finditer(text))
+    if "".join(entry[0] for entry in entries) != text:
+        raise EnvironmentNotBuildable(
+            "The lock of the environment holds something other than versions with hashes: it "
+            "is not used. Lock the environment again."
+        )
+    found = [Requirement(entry["pin"]) for entry in entries]
+    return {canonicalize_name(r.name): str(r.specifier).removeprefix("==") for r in found}
 
 
 def _pin(distribution: Distribution) -> Requirement:
@@ -114,7 +123,8 @@ def _compile(environment: Environment, pins: Iterable[str]) -> tuple[str, str]:
     return done.stdout, spoken(done.stderr) if done.returncode else ""
 
 
-def _names(complaint: str, pin: str) -> bool:
+def mentions(complaint: str, pin: str) -> bool:
+    """Whether uv's words name a pin, and not only a longer one that starts like it."""
     return re.search(rf"(?<![\w.-]){re.escape(pin)}(?![\w+!-]|\.\w)", complaint) is not None
 
 
