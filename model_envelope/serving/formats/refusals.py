@@ -1,0 +1,100 @@
+"""What a service answers when it cannot take a request: one form for every error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from model_envelope.errors import EnvelopeError, SchemaError
+
+SHOWN = 20
+"""How many problems of one body are told."""
+
+_EXCERPT = 60
+
+
+class BadRequest(EnvelopeError):
+    """A body that cannot be predicted.
+
+    Attributes:
+        status: 400 what is no JSON or Arrow at all, 413 too large, 415 an unknown media
+            type, 422 values that do not fit the model.
+        details: `{"column", "row", "expected", "found"}` of each problem, at most `SHOWN`;
+            `column` and `row` are None where the problem has none.
+    """
+
+    def __init__(
+        self, message: str, *, status: int = 422, details: Iterable[Mapping[str, Any]] = ()
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.details = tuple(details)
+
+    def to_json(self, request_id: str = "") -> bytes:
+        """The body of the answer."""
+        return error_body(self.status, str(self), details=self.details, request_id=request_id)
+
+
+def error_body(
+    status: int,
+    message: str,
+    *,
+    details: Iterable[Mapping[str, Any]] = (),
+    request_id: str = "",
+) -> bytes:
+    """`{"error": {"code", "message", "details", "request_id"}}`; `code` is named for the status."""
+    error = {
+        "code": HTTPStatus(status).phrase.lower().replace(" ", "_").replace("-", "_"),
+        "message": message,
+        "details": list(details),
+        "request_id": request_id,
+    }
+    return msgspec.json.encode({"error": error})
+
+
+def v2_error_body(message: str, details: Iterable[Mapping[str, Any]] = ()) -> bytes:
+    """`{"error": text}`, as the Open Inference Protocol has it."""
+    lines = [f"{problem['column']}: {problem['found']}" for problem in details]
+    return msgspec.json.encode({"error": "\n".join((message, *lines))})
+
+
+def problem(column: str | None, row: int | None, expected: str, found: str) -> dict[str, Any]:
+    """One entry of `details`."""
+    return {"column": column, "row": row, "expected": expected, "found": found}
+
+
+def unfit(problems: list[dict[str, Any]]) -> BadRequest:
+    """A 422 that says the first problem in words and lists them all."""
+    first = problems[0]
+    column, row = first["column"], first["row"]
+    place = ([] if column is None else [f"column {column!r}"]) + (
+        [] if row is None else [f"row {row}"]
+    )
+    where = f"{', '.join(place)}: " if place else ""
+    more = f" ({len(problems) - 1} more in details)" if len(problems) > 1 else ""
+    text = f"{where}expected {first['expected']}, found {first['found']}{more}"
+    return BadRequest(text, details=problems[:SHOWN])
+
+
+def from_schema_error(error: SchemaError, columns: Mapping[str, str]) -> BadRequest:
+    """A table that does not fit, as a 422. `columns` are expected types by name."""
+    details = []
+    for line in error.problems[:SHOWN]:
+        named = [name for name in columns if line.startswith(f"column {name!r}")]
+        name = max(named, key=len, default=None)
+        details.append(problem(name, None, columns.get(name or "", ""), line))
+    return BadRequest(str(error), details=details)
+
+
+def excerpt(value: Any) -> str:
+    """A value as JSON, cut short."""
+    if isinstance(value, float):
+        return repr(value)  # JSON would show NaN as null
+    try:
+        text = msgspec.json.encode(value).decode()
+    except (TypeError, ValueError, RecursionError):
+        text = repr(type(value).__name__)
+    return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}…"

@@ -1,0 +1,271 @@
+"""JSON rows and columns as `Columns`: typed decoding, and a careful reading where it fails.
+
+The decoder of msgspec tells the first problem only. A body that it refuses is read again,
+value by value, so that the answer can name every column and row that is wrong.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec.structs import astuple
+
+from model_envelope.serving.formats import nested
+from model_envelope.serving.formats.columns import Cells, Columns, Layout
+from model_envelope.serving.formats.refusals import (
+    SHOWN,
+    BadRequest,
+    excerpt,
+    problem,
+    unfit,
+)
+from model_envelope.serving.formats.wires import REFUSED, Values, array_of
+
+_MISSING = object()
+
+
+class RowReader:
+    """Reads JSON records, columns and positional rows of one layout."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.record: Any = dict[str, Any]
+        self.columns: Any = dict[str, Any]
+        self._typed = all(map(nested.can_be_named, layout.names))
+        if self._typed:
+            named = list(zip(layout.names, layout.forms, strict=True))
+            self.record = nested.record_type("Record", named)
+            self.columns = nested.record_type(
+                "Columns", [(name, array_of(form)) for name, form in named]
+            )
+        self._one = msgspec.json.Decoder(self.record)
+        self._many = msgspec.json.Decoder(array_of(self.record))
+        self._columnar = msgspec.json.Decoder(self.columns)
+
+    def records(self, body: bytes | msgspec.Raw) -> Columns:
+        """`[{…}, …]`.
+
+        Raises:
+            BadRequest: 400 it is no JSON, 422 a record does not fit.
+        """
+        if self._typed:
+            try:
+                rows = self._many.decode(body)
+                return self._checked(_transposed(rows, len(self.layout.names)), len(rows))
+            except _REFUSED_BY_DECODER:
+                pass
+        found = decode(body)
+        if not isinstance(found, list):
+            raise BadRequest("An array of records is expected.")
+        return self._slow_records(found)
+
+    def one(self, body: bytes | msgspec.Raw) -> Columns:
+        """`{…}`."""
+        if self._typed:
+            try:
+                row = self._one.decode(body)
+                return self._checked([(value,) for value in astuple(row)], 1)
+            except _REFUSED_BY_DECODER:
+                pass
+        return self._slow_records([decode(body)], single=True)
+
+    def columnar(self, body: bytes | msgspec.Raw) -> Columns:
+        """`{"a": […], …}`."""
+        if self._typed:
+            try:
+                cells = astuple(self._columnar.decode(body))
+                return self._checked(cells, self._height(cells))
+            except _REFUSED_BY_DECODER:
+                pass
+        return self.columnar_values(decode(body))
+
+    def columnar_values(self, found: Any) -> Columns:
+        """The same, decoded."""
+        if not isinstance(found, dict):
+            raise BadRequest("An object with an array for each column is expected.")
+        self._require_names([(found, None)])
+        wrong = [
+            problem(name, None, "an array", excerpt(found[name]))
+            for name in self.layout.names
+            if not isinstance(found[name], list)
+        ]
+        if wrong:
+            raise unfit(wrong)
+        cells = tuple(found[name] for name in self.layout.names)
+        return self._slow_cells(cells, self._height(cells))
+
+    def positional(self, rows: Any, names: Sequence[str] | None = None) -> Columns:
+        """Decoded rows of values, for `names` or else for all columns in order."""
+        names = self.layout.names if names is None else names
+        doubles = {name for name in names if names.count(name) > 1}
+        if doubles:
+            raise unfit([problem(name, None, "one column", "several") for name in sorted(doubles)])
+        self._require_names([(dict.fromkeys(names), None)])
+        if not isinstance(rows, list):
+            raise BadRequest("An array of rows is expected.")
+        wrong = [
+            problem(None, i, f"an array of {len(names)} values", excerpt(row))
+            for i, row in enumerate(rows)
+            if not isinstance(row, list) or len(row) != len(names)
+        ]
+        if wrong:
+            raise unfit(wrong)
+        given = dict(
+            zip(names, zip(*rows, strict=True) if rows else ((),) * len(names), strict=True)
+        )
+        return self._converted(tuple(given[name] for name in self.layout.names), len(rows))
+
+    def _converted(self, cells: Sequence[Values], rows: int) -> Columns:
+        """Cells of plain JSON values, at the speed of msgspec where they are right."""
+        try:
+            typed = [
+                msgspec.convert(column, array_of(form))
+                for column, form in zip(cells, self.layout.forms, strict=True)
+            ]
+        except _REFUSED_BY_DECODER:
+            return self._slow_cells(cells, rows)
+        return self._checked(typed, rows)
+
+    def _checked(self, cells: Sequence[Values], rows: int) -> Columns:
+        """Convert now what could still be refused; leave the rest for the whole batch."""
+        if all(wire.complete for wire in self.layout.wires):
+            return Columns(self.layout, tuple(cells), rows)
+        ready: list[Cells] = []
+        for i, wire in enumerate(self.layout.wires):
+            try:
+                ready.append(cells[i] if wire.complete else wire.read(cells[i]))
+            except REFUSED:
+                self._find_refused(i, cells[i])
+                raise
+        return Columns(self.layout, tuple(ready), rows)
+
+    def _find_refused(self, i: int, values: Values) -> None:
+        wrong = []
+        for row, value in enumerate(values):
+            try:
+                self.layout.wires[i].read([value])
+            except REFUSED:
+                wrong.append(
+                    problem(self.layout.names[i], row, self.layout.expected(i), excerpt(value))
+                )
+        if wrong:
+            raise unfit(wrong)
+
+    def _slow_records(self, rows: list[Any], *, single: bool = False) -> Columns:
+        wrong = [
+            problem(None, i, "an object", excerpt(row))
+            for i, row in enumerate(rows)
+            if not isinstance(row, dict)
+        ]
+        if wrong:
+            raise unfit(wrong)
+        self._require_names([(row, None if single else i) for i, row in enumerate(rows)])
+        cells = tuple([row[name] for row in rows] for name in self.layout.names)
+        return self._slow_cells(cells, len(rows))
+
+    def _slow_cells(self, cells: Sequence[Values], rows: int) -> Columns:
+        wrong: list[dict[str, Any]] = []
+        typed: list[list[Any]] = []
+        for i, (name, form) in enumerate(zip(self.layout.names, self.layout.forms, strict=True)):
+            column = []
+            for row, value in enumerate(cells[i]):
+                try:
+                    # The decoder takes NaN from Python, but it is no JSON.
+                    column.append(msgspec.convert(_refuse_nan(value), form))
+                except (msgspec.ValidationError, ValueError, RecursionError):
+                    wrong.append(problem(name, row, self.layout.expected(i), excerpt(value)))
+            typed.append(column)
+        if wrong:
+            raise unfit(wrong)
+        return self._checked(typed, rows)
+
+    def _require_names(self, found: Iterable[tuple[Mapping[str, Any], int | None]]) -> None:
+        """All columns and no others. Missing and unknown ones are told together."""
+        expected = set(self.layout.names)
+        wrong: list[dict[str, Any]] = []
+        for row, i in found:
+            if row.keys() == expected:
+                continue
+            missing = [name for name in self.layout.names if name not in row]
+            unknown = [name for name in row if name not in expected]
+            for name in missing:
+                near = difflib.get_close_matches(name, unknown, n=1)
+                there = f"nothing; did you mean it by {near[0]!r}?" if near else "nothing"
+                column = self.layout.names.index(name)
+                wrong.append(problem(name, i, self.layout.expected(column), there))
+            for name in unknown:
+                near = difflib.get_close_matches(name, self.layout.names, n=1)
+                hint = f"no such column (there is {near[0]!r})" if near else "no such column"
+                wrong.append(problem(name, i, hint, excerpt(row[name])))
+            if len(wrong) >= SHOWN:
+                break
+        if wrong:
+            raise unfit(wrong)
+
+    def _height(self, cells: Sequence[Values]) -> int:
+        heights = {len(column) for column in cells}
+        if len(heights) > 1:
+            told = ", ".join(
+                f"{name!r} {len(column)}"
+                for name, column in zip(self.layout.names, cells, strict=True)
+            )
+            raise BadRequest(f"All columns must have as many values; they have: {told}.")
+        return heights.pop()
+
+
+def decode(body: bytes | msgspec.Raw) -> Any:
+    """JSON as plain values.
+
+    NaN and Infinity are no JSON, but are read so that they can be shown where they are.
+
+    Raises:
+        BadRequest: 400, it is no JSON; says why.
+    """
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return _lenient(bytes(body), error)
+    except RecursionError as error:
+        raise BadRequest("The body is nested too deeply.", status=400) from error
+
+
+def _lenient(body: bytes, error: Exception) -> Any:
+    if not _has_constant(body):
+        raise BadRequest(_no_json(body, error), status=400) from error
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as worse:
+        raise BadRequest(_no_json(body, error), status=400) from worse
+
+
+def _has_constant(body: bytes) -> bool:
+    return b"NaN" in body or b"Infinity" in body
+
+
+def _no_json(body: bytes, error: Exception) -> str:
+    marks = {b"\xef\xbb\xbf": "a byte order mark", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+    marks |= {b"\x1f\x8b": "gzip"}
+    for mark, name in marks.items():
+        if body.startswith(mark):
+            return f"The body starts as {name} does. Send JSON as plain UTF-8."
+    if not body.strip():
+        return "The body is empty. Send JSON."
+    return f"The body is no JSON: {error}."
+
+
+def _refuse_nan(value: Any) -> Any:
+    if isinstance(value, float) and value - value != 0:
+        raise ValueError("NaN and Infinity are no JSON")
+    return value
+
+
+def _transposed(rows: Sequence[msgspec.Struct], width: int) -> Sequence[Values]:
+    return list(zip(*map(astuple, rows), strict=True)) if rows else [()] * width
+
+
+# Recursion: typed decoding skips over unknown members without an end.
+_REFUSED_BY_DECODER = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
