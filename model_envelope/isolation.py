@@ -23,6 +23,7 @@ from model_envelope.environment.service import (
 )
 from model_envelope.errors import EnvelopeError, InvalidInput, PredictionFailed
 from model_envelope.runtime.loading import MODULES, LoadPlan
+from model_envelope.serving.plan import Limits, PredictionLog, ServicePlan
 from model_envelope.shipping import runtime_archive
 from model_envelope.store.store import Store
 
@@ -54,6 +55,59 @@ def load_plan(record: EnvelopeRecord, function: str) -> LoadPlan:
     )
 
 
+def service_plan(
+    record: EnvelopeRecord,
+    *,
+    service: str,
+    release: str,
+    directory: Path,
+    scratch: Path,
+    control_token: str,
+    limits: Limits | None = None,
+    log: PredictionLog | None = None,
+) -> ServicePlan:
+    """What a service process is told to run an envelope.
+
+    Args:
+        record: the envelope.
+        service: the service's name.
+        release: the deployment's id.
+        directory: where the process finds the artifact's files.
+        scratch: where it may unpack custom modules.
+        control_token: what requests to its control routes must show.
+        limits: where it says no.
+        log: what it keeps of inputs and outputs.
+
+    Raises:
+        InvalidInput: no function of the envelope can be given tables.
+    """
+    if not any(spec.input for spec in record.functions.values()):
+        raise InvalidInput(
+            f"Envelope {record.id} was saved without api_input, so a service would not know what "
+            "to take. Save it again with a sample of its input."
+        )
+    golden = {
+        name: ref.sha256
+        for name, ref in record.files.items()
+        if name.startswith("golden-") and name.endswith(".arrow")
+    }
+    return ServicePlan(
+        service=service,
+        release=release,
+        envelope_id=record.id,
+        description=record.description,
+        tags=dict(record.tags),
+        created_at=record.created_at.isoformat(),
+        functions=tuple(load_plan(record, name) for name in record.functions),
+        golden=golden,
+        directory=str(directory),
+        scratch=str(scratch),
+        control_token=control_token,
+        limits=limits or Limits(),
+        log=log or PredictionLog(),
+    )
+
+
 def fetch(artifacts: ArtifactStore, plan: LoadPlan) -> Path:
     """The local, verified folder with the files of a plan.
 
@@ -64,6 +118,20 @@ def fetch(artifacts: ArtifactStore, plan: LoadPlan) -> Path:
     paths = [
         artifacts.fetch(f"{plan.envelope_id}/{name}", sha256=digest)
         for name, digest in plan.files.items()
+    ]
+    return paths[0].parent
+
+
+def fetch_all(artifacts: ArtifactStore, record: EnvelopeRecord) -> Path:
+    """The local, verified folder with every file of an envelope.
+
+    Raises:
+        ArtifactMissing: a file is not there.
+        ArtifactCorrupted: a digest differs.
+    """
+    paths = [
+        artifacts.fetch(f"{record.id}/{name}", sha256=ref.sha256)
+        for name, ref in record.files.items()
     ]
     return paths[0].parent
 

@@ -1,0 +1,181 @@
+"""The routes of a service, on bare ASGI: frameworks cost more than the model does."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from time import perf_counter
+
+from model_envelope.errors import SchemaError
+from model_envelope.serving.exchange import Exchange, Headers, Receive, Scope, Send
+from model_envelope.serving.formats.codec import Dialect
+from model_envelope.serving.formats.refusals import BadRequest, error_body
+from model_envelope.serving.functions import Function
+from model_envelope.serving.instruments import CONTENT_TYPE, Instruments
+from model_envelope.serving.plan import ServicePlan
+from model_envelope.serving.queueing import ModelQueue
+from model_envelope.serving.refusals import Disconnected, Refusal
+
+_log = logging.getLogger(__name__)
+
+Handler = Callable[[Exchange], Awaitable[None]]
+JSON = (b"content-type", b"application/json")
+TEXT = (b"content-type", b"text/plain; charset=utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What answers a path; `name` is how metrics and logs call it."""
+
+    name: str
+    methods: tuple[str, ...]
+    handler: Handler
+
+
+class Application:
+    """A loaded service."""
+
+    def __init__(
+        self,
+        plan: ServicePlan,
+        functions: dict[str, Function],
+        *,
+        access_log: float = 0.0,
+    ) -> None:
+        self.plan = plan
+        self.functions = functions
+        self.draining = False
+        self.in_progress = 0
+        self.instruments = Instruments(plan)
+        self._access_log = access_log
+        self._about: Headers = [
+            (b"x-envelope-id", plan.envelope_id.encode()),
+            (b"x-release", plan.release.encode()),
+        ]
+        self._routes = self._make_routes()
+
+    def start(self) -> None:
+        """Start the model's thread; to be called in the running loop."""
+        self.queue = ModelQueue(self.plan.limits, self.functions.values(), self)
+        self.instruments.measure(lambda: self.in_progress, lambda: self.queue.rows)
+
+    def drain(self) -> None:
+        """Say that this process is going: not ready, and connections end with an answer."""
+        self.draining = True
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            raise RuntimeError(f"A {scope['type']} connection is not served.")
+        begun = perf_counter()
+        self.in_progress += 1
+        exchange = Exchange(scope, receive, send)
+        route = self._routes.get(exchange.path, self._unknown)
+        try:
+            handler = route.handler if exchange.method in route.methods else _not_allowed(route)
+            await handler(exchange)
+        except Disconnected:
+            pass
+        except Exception as error:
+            await self._fail(exchange, error)
+        finally:
+            self.in_progress -= 1
+            seconds = perf_counter() - begun
+            self.instruments.answered(route.name, exchange.status, seconds)
+            if self._access_log and random.random() < self._access_log:  # noqa: S311
+                self._write_access(exchange, route, seconds)
+
+    def predicted(self, function: Function, rows: int, seconds: float) -> None:
+        """Count a batch."""
+        self.instruments.predicted(function.name, rows, seconds)
+
+    async def respond(
+        self, exchange: Exchange, status: int, body: bytes, *headers: tuple[bytes, bytes]
+    ) -> None:
+        """Answer, and end the connection if this process is going."""
+        await exchange.respond(status, body, [*headers, *self._about], close=self._closes(exchange))
+
+    def _closes(self, exchange: Exchange) -> bool:
+        # A request that was sent along behind this one is still to be answered.
+        return self.draining and not getattr(exchange.scope.get("connection"), "pipeline", None)
+
+    def _make_routes(self) -> dict[str, Route]:
+        routes = {
+            "/livez": Route("/livez", ("GET", "HEAD"), self._live),
+            "/readyz": Route("/readyz", ("GET", "HEAD"), self._ready),
+            "/ping": Route("/ping", ("GET", "HEAD"), self._ready),
+            "/metrics": Route("/metrics", ("GET", "HEAD"), self._metrics),
+        }
+        for function in self.functions.values():
+            path = f"/{function.name}"
+            routes[path] = Route(path, ("POST",), self._prediction(function, "native"))
+        self._unknown = Route("(none)", ("GET", "HEAD", "POST", "PUT", "DELETE"), self._not_found)
+        return routes
+
+    def _prediction(self, function: Function, dialect: Dialect) -> Handler:
+        limits = self.plan.limits
+
+        async def predict(exchange: Exchange) -> None:
+            if exchange.encoding not in (b"", b"identity"):
+                raise Refusal(415, "Bodies must not be compressed.")
+            body = await exchange.body(limits.body_bytes, limits.deadline_seconds)
+            request = function.codec.read(body, exchange.media_type.decode("latin-1"), dialect)
+            response = await self.queue.put(function, request)
+            media_type = (b"content-type", response.media_type.encode())
+            await self.respond(exchange, response.status, response.body, media_type)
+
+        return predict
+
+    async def _live(self, exchange: Exchange) -> None:
+        await self.respond(exchange, 200, b"ok\n", TEXT)
+
+    async def _ready(self, exchange: Exchange) -> None:
+        if self.draining:
+            await self.respond(exchange, 503, b"draining\n", TEXT)
+        else:
+            await self.respond(exchange, 200, b"ok\n", TEXT)
+
+    async def _metrics(self, exchange: Exchange) -> None:
+        await self.respond(exchange, 200, self.instruments.text(), (b"content-type", CONTENT_TYPE))
+
+    async def _not_found(self, exchange: Exchange) -> None:
+        known = ", ".join(path for path, route in self._routes.items() if "POST" in route.methods)
+        raise Refusal(404, f"There is no such path here. Predictions: POST {known}.")
+
+    async def _fail(self, exchange: Exchange, error: Exception) -> None:
+        headers: Headers = []
+        request_id = exchange.request_id.decode()
+        if isinstance(error, BadRequest):
+            status, body = error.status, error.to_json(request_id)
+        elif isinstance(error, Refusal):
+            status, headers = error.status, error.headers
+            body = error_body(status, str(error), request_id=request_id)
+        elif isinstance(error, SchemaError):
+            status, body = 422, error_body(422, str(error), request_id=request_id)
+        else:
+            fields = {"request_id": request_id, "path": exchange.path}
+            _log.error("A prediction failed", exc_info=error, extra={"fields": fields})
+            status = 500
+            text = "The model failed on this request; its log has the request id and the cause."
+            body = error_body(status, text, request_id=request_id)
+        await self.respond(exchange, status, body, JSON, *headers)
+
+    def _write_access(self, exchange: Exchange, route: Route, seconds: float) -> None:
+        fields = {
+            "request_id": exchange.request_id.decode(),
+            "method": exchange.method,
+            "route": route.name,
+            "status": exchange.status,
+            "milliseconds": round(seconds * 1000, 3),
+        }
+        _log.info("request", extra={"fields": fields})
+
+
+def _not_allowed(route: Route) -> Handler:
+    async def refuse(exchange: Exchange) -> None:
+        allowed = ", ".join(route.methods)
+        raise Refusal(405, f"{route.name} takes {allowed}.", (b"allow", allowed.encode()))
+
+    return refuse

@@ -1,0 +1,148 @@
+"""One request and its answer, on bare ASGI."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+import secrets
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from model_envelope.serving.refusals import Disconnected, Refusal
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:/+=-]{0,127}")
+_PREFIX = secrets.token_hex(6).encode()
+_numbers = itertools.count(1)
+
+# How much of a refused body is read and thrown away, so that its sender sees the answer:
+# closing at once would reset the connection under a client that is still sending.
+_DISCARDED_BYTES = 64 << 20
+_DISCARDED_SECONDS = 5.0
+
+
+class Exchange:
+    """A request with its headers read once, and the way to answer it."""
+
+    __slots__ = (
+        "_length",
+        "_receive",
+        "_send",
+        "accept",
+        "authorization",
+        "encoding",
+        "media_type",
+        "method",
+        "path",
+        "request_id",
+        "scope",
+        "status",
+        "unread",
+    )
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope = scope
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.status = 0
+        self.unread = True
+        self.media_type = self.encoding = self.authorization = self.accept = b""
+        self.request_id = b""
+        self._length = b""
+        self._receive = receive
+        self._send = send
+        for name, value in scope["headers"]:
+            if name == b"content-type":
+                self.media_type = value
+            elif name == b"content-length":
+                self._length = value
+            elif name == b"x-request-id":
+                self.request_id = value
+            elif name == b"authorization":
+                self.authorization = value
+            elif name == b"content-encoding":
+                self.encoding = value
+            elif name == b"accept":
+                self.accept = value
+        if not _REQUEST_ID.fullmatch(self.request_id):
+            self.request_id = b"%s-%x" % (_PREFIX, next(_numbers))
+
+    async def body(self, limit: int, seconds: float) -> bytes:
+        """The whole body.
+
+        Raises:
+            Refusal: 413, it is larger than `limit` bytes; 408, it took longer than `seconds`.
+            Disconnected: the client has gone.
+        """
+        if self._length.isdigit() and int(self._length) > limit:
+            raise _too_large(limit)
+        try:
+            async with asyncio.timeout(seconds):
+                message = await self._receive()
+                if message.get("more_body"):
+                    return await self._rest(message, limit)
+        except TimeoutError:
+            raise Refusal(408, f"The body took longer than {seconds:g} s.") from None
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        self.unread = False
+        body: bytes = message["body"]
+        if len(body) > limit:
+            raise _too_large(limit)
+        return body
+
+    async def respond(
+        self, status: int, body: bytes, headers: Headers, *, close: bool = False
+    ) -> None:
+        """Answer; `headers` without length and request id."""
+        self.status = status
+        unread = self.unread and status >= 400 and self.method not in ("GET", "HEAD")
+        headers = [
+            *headers,
+            (b"content-length", b"%d" % len(body)),
+            (b"x-request-id", self.request_id),
+        ]
+        if close or unread:
+            headers.append((b"connection", b"close"))
+        send = self._send
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        if unread:
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+            await self._discard()
+            body = b""
+        await send({"type": "http.response.body", "body": body})
+
+    async def _rest(self, message: MutableMapping[str, Any], limit: int) -> bytes:
+        chunks, size = [], 0
+        while True:
+            if message["type"] == "http.disconnect":
+                raise Disconnected
+            chunks.append(message["body"])
+            size += len(chunks[-1])
+            if size > limit:
+                raise _too_large(limit)
+            if not message["more_body"]:
+                self.unread = False
+                return b"".join(chunks)
+            message = await self._receive()
+
+    async def _discard(self) -> None:
+        size = 0
+        try:
+            async with asyncio.timeout(_DISCARDED_SECONDS):
+                while size < _DISCARDED_BYTES:
+                    message = await self._receive()
+                    size += len(message.get("body", b""))
+                    if not message.get("more_body"):
+                        return
+        except TimeoutError:
+            return
+
+
+def _too_large(limit: int) -> Refusal:
+    return Refusal(413, f"The body is larger than {limit} bytes.")

@@ -1,0 +1,56 @@
+"""Query functions as a service has them: requests in, responses out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from model_envelope.runtime.calling import Predictor
+from model_envelope.runtime.loading import open_model
+from model_envelope.serving.formats.codec import Codec, Request
+from model_envelope.serving.formats.columns import Columns
+from model_envelope.serving.formats.response import Response
+from model_envelope.serving.plan import ServicePlan
+
+
+class Function:
+    """A loaded query function and the formats it speaks."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.spec = predictor.spec
+        self.name = predictor.spec.name
+        self.codec = Codec(predictor.spec)
+        self._predictor = predictor
+
+    def predict(self, requests: Sequence[Request]) -> pa.Table:
+        """The predictions for all rows of some requests, in order.
+
+        Raises:
+            SchemaError: a request does not fit the input signature.
+            PredictionFailed: the model raised.
+        """
+        rows = Columns.concat([request.columns for request in requests])
+        return self._predictor.predict(rows.table())
+
+    def respond(self, requests: Sequence[Request], output: pa.Table) -> list[Response]:
+        """The answer to each request, from the predictions for all of them."""
+        responses, start = [], 0
+        for request in requests:
+            responses.append(request.write(output.slice(start, request.rows)))
+            start += request.rows
+        return responses
+
+
+def load(plan: ServicePlan) -> dict[str, Function]:
+    """Every function of a plan that can be given tables, by name; `predict` first.
+
+    Raises:
+        ArtifactMissing: a file is not there.
+        ArtifactCorrupted: a digest differs. Nothing was unpickled.
+        PredictionFailed: the model cannot be loaded in this environment.
+    """
+    directory, scratch = Path(plan.directory), Path(plan.scratch)
+    loaded = [open_model(directory, function, scratch=scratch) for function in plan.functions]
+    return {found.spec.name: Function(found) for found in loaded if found.spec.input is not None}

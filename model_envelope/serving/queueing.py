@@ -1,0 +1,170 @@
+"""The queue in front of the model, and the one thread that predicts.
+
+While the model is busy requests gather; what has gathered goes to it at once, if the
+function was seen to treat rows alike alone and among others. An idle model never waits.
+All bookkeeping is the event loop's: the thread gets a batch and gives back its answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Protocol
+
+from model_envelope.errors import PredictionFailed
+from model_envelope.serving.formats.codec import Request
+from model_envelope.serving.formats.response import Response
+from model_envelope.serving.functions import Function
+from model_envelope.serving.plan import Limits
+from model_envelope.serving.refusals import RETRY_SOON, Refusal
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One request on its way through the model."""
+
+    function: Function
+    request: Request
+    answer: asyncio.Future[Response]
+    begin_before: float
+
+
+class Watch(Protocol):
+    """Who is told of every batch; called in the model's thread, so it must be quick."""
+
+    def predicted(self, function: Function, rows: int, seconds: float) -> None:
+        """Rows that the model was given at once, and how long it took."""
+
+
+class ModelQueue:
+    """Requests in order of arrival; bounded in rows."""
+
+    def __init__(self, limits: Limits, functions: Iterable[Function], watch: Watch) -> None:
+        self.rows = 0
+        """Rows that wait or are being predicted."""
+        self._limits = limits
+        self._watch = watch
+        self._waiting: dict[Function, deque[Job]] = {function: deque() for function in functions}
+        self._busy = False
+        self._overdue: asyncio.TimerHandle | None = None
+        self._batches: queue.SimpleQueue[list[Job] | None] = queue.SimpleQueue()
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._predict, name="model", daemon=True)
+        self._thread.start()
+
+    def put(self, function: Function, request: Request) -> asyncio.Future[Response]:
+        """Queue a request.
+
+        The result raises:
+            Refusal: 503, it could not be begun in time.
+            EnvelopeError: what the prediction raised.
+
+        Raises:
+            Refusal: 413, it can never fit; 429, there is no room now.
+        """
+        if request.rows > self._limits.queue_rows:
+            raise Refusal(
+                413,
+                f"The body has {request.rows} rows; at most {self._limits.queue_rows} are taken "
+                "at once. Send several requests, or use a batch prediction.",
+            )
+        if self.rows + request.rows > self._limits.queue_rows:
+            raise Refusal(429, f"{self.rows} rows are already waiting. Try again.", RETRY_SOON)
+        self.rows += request.rows
+        answer: asyncio.Future[Response] = self._loop.create_future()
+        deadline = self._loop.time() + self._limits.deadline_seconds
+        self._waiting[function].append(Job(function, request, answer, deadline))
+        if not self._busy:
+            self._busy = True
+            # Not now: what else arrived in this turn of the loop can go along.
+            self._loop.call_soon(self._next)
+        elif self._overdue is None:
+            self._overdue = self._loop.call_at(deadline, self._expire)
+        return answer
+
+    def close(self) -> None:
+        """End the thread once it has predicted what it was given."""
+        self._batches.put(None)
+
+    def _next(self) -> None:
+        batch = self._take()
+        self._busy = bool(batch)
+        if batch:
+            self._batches.put(batch)
+
+    def _take(self) -> list[Job]:
+        """The oldest request, and what may go with it."""
+        lanes = [lane for lane in self._waiting.values() if lane]
+        if not lanes:
+            return []
+        lane = min(lanes, key=lambda jobs: jobs[0].begin_before)
+        batch = [lane.popleft()]
+        rows = batch[0].request.rows
+        if batch[0].function.spec.row_independent is True:
+            while lane and rows + lane[0].request.rows <= self._limits.batch_rows:
+                rows += lane[0].request.rows
+                batch.append(lane.popleft())
+        return batch
+
+    def _expire(self) -> None:
+        """Refuse what has waited too long, and come back for what will have."""
+        now, seconds = self._loop.time(), self._limits.deadline_seconds
+        text = f"The model did not come to this request within {seconds:g} s. Try again."
+        for lane in self._waiting.values():
+            while lane and lane[0].begin_before <= now:
+                self._settle(lane.popleft(), Refusal(503, text, RETRY_SOON))
+        heads = [lane[0].begin_before for lane in self._waiting.values() if lane]
+        self._overdue = self._loop.call_at(min(heads), self._expire) if heads else None
+
+    def _predict(self) -> None:
+        while (batch := self._batches.get()) is not None:
+            answers = self._answers(batch)
+            try:
+                self._loop.call_soon_threadsafe(self._deliver, batch, answers)
+            except RuntimeError:  # the loop has ended: nobody waits for these any more
+                return
+
+    def _answers(self, batch: list[Job]) -> list[Response | Exception]:
+        if len(batch) > 1:
+            found = self._attempt(batch)
+            if not isinstance(found, Exception):
+                return list(found)
+        # Alone, so that a request that the model cannot stand fails alone.
+        return [_only(self._attempt([job])) for job in batch]
+
+    def _attempt(self, batch: list[Job]) -> list[Response] | Exception:
+        function, requests = batch[0].function, [job.request for job in batch]
+        begun = perf_counter()
+        try:
+            output = function.predict(requests)
+            seconds = perf_counter() - begun
+            responses = function.respond(requests, output)
+        except Exception as error:
+            return error
+        except BaseException as error:
+            return PredictionFailed(f"The model raised {type(error).__name__}: {error}")
+        self._watch.predicted(function, output.num_rows, seconds)
+        return responses
+
+    def _deliver(self, batch: list[Job], answers: list[Response | Exception]) -> None:
+        self._next()  # first, so that the model works while answers are sent
+        for job, answer in zip(batch, answers, strict=True):
+            self._settle(job, answer)
+
+    def _settle(self, job: Job, answer: Response | Exception) -> None:
+        self.rows -= job.request.rows
+        if job.answer.done():  # its client has gone
+            return
+        if isinstance(answer, Exception):
+            job.answer.set_exception(answer)
+        else:
+            job.answer.set_result(answer)
+
+
+def _only(found: list[Response] | Exception) -> Response | Exception:
+    return found if isinstance(found, Exception) else found[0]
