@@ -24,7 +24,10 @@
     ├── BatchPredictionFailed              a batch prediction; the output table is untouched
     ├── DeploymentError
     │   ├── DeploymentFailed               a gate refused it; what ran before still does
+    │   ├── EnvelopeInUse                  a service runs or wants it, or would roll back to it
     │   ├── FenceLost                      somebody else has taken over the service
+    │   ├── RuleNotFound (LookupError)     no rule has this name
+    │   ├── ServiceNotFound (LookupError)  nobody ever deployed anything to it
     │   └── TargetFailed                   the place that runs services refused or failed
     └── MissingDependency (ImportError)    an optional package; says what to install
 
@@ -152,6 +155,18 @@ class DeploymentError(EnvelopeError):
 
 class DeploymentFailed(DeploymentError):
     """A gate refused an envelope, or raised; what the service ran before, it still runs."""
+
+
+class EnvelopeInUse(DeploymentError):
+    """A service runs this envelope, wants it, or would roll back to it: it must stay."""
+
+
+class RuleNotFound(DeploymentError, LookupError):
+    """No rule has this name."""
+
+
+class ServiceNotFound(DeploymentError, LookupError):
+    """Nobody ever asked for anything to be deployed to this service."""
 
 
 class FenceLost(DeploymentError):

@@ -11,7 +11,15 @@ from model_envelope.errors import InvalidInput, InvalidName, InvalidTag
 
 ID = re.compile(r"[0-9a-f]{20}")
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+RULE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9])?")
+SERVICE = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 METRIC = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-/@]{0,199}")
+
+RESERVED_SERVICES = (
+    *("admin", "api", "health", "healthz", "livez", "localhost"),
+    *("metrics", "ping", "readyz", "stats", "status", "www"),
+)
+"""Paths and hosts that mean something else wherever services are reached by their names."""
 
 MAX_TAGS = 200
 MAX_KEY = 256
@@ -58,6 +66,36 @@ def check_metric_name(value: str) -> str:
         raise InvalidName(
             f"{value!r} is no metric name: use letters, digits and _ . - / @, starting "
             "with a letter or underscore, at most 200 characters."
+        )
+    return value
+
+
+def check_service(value: str) -> str:
+    """A service's name, which is part of its URL: a DNS label, as given.
+
+    Raises:
+        InvalidName: it has another form, or is reserved.
+    """
+    if not isinstance(value, str) or not SERVICE.fullmatch(value):
+        raise InvalidName(
+            f"{value!r:.80} is no service name: use lower-case letters, digits and hyphens, "
+            "starting with a letter and not ending with a hyphen, at most 63 characters."
+        )
+    if value in RESERVED_SERVICES:
+        raise InvalidName(f"A service cannot be called {value!r}: that name is reserved.")
+    return value
+
+
+def check_rule_name(value: str) -> str:
+    """A deployment rule's name, as given.
+
+    Raises:
+        InvalidName: it has another form.
+    """
+    if not isinstance(value, str) or not RULE.fullmatch(value):
+        raise InvalidName(
+            f"{value!r:.80} is no rule name: use letters, digits and . _ -, starting and ending "
+            "with a letter or digit, at most 128 characters."
         )
     return value
 

@@ -26,7 +26,7 @@ def init(context: Context) -> None:
     made = current_revision(url) is None
     with open_store(url, create=True) as store:
         artifacts = current.client.artifacts
-        store.claim(artifacts)
+        store.claim_artifacts(artifacts)
         output.facts(
             [
                 ("store", f"{store.address} ({'made' if made else 'was there'})"),
@@ -61,7 +61,7 @@ def gc(
 
     client = session(context).client
     if claim:
-        client.store.claim(client.artifacts)
+        client.store.claim_artifacts(client.artifacts)
     report = client.store.collect_garbage(client.artifacts)
     environments = prune(client.cache, keep=timedelta(days=days))
     if format_ is Page.json:

@@ -60,7 +60,7 @@ def save(
         StoreError: the database is away; what was written is swept later.
         ArtifactError: the files could not be written.
     """
-    store.claim(artifacts)
+    store.claim_artifacts(artifacts)
     if save_key is not None:
         existing = store.find_save(save_key)
         if existing is not None:

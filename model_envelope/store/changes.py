@@ -37,6 +37,14 @@ def tick(connection: Connection, count: int = 1) -> Tick:
     return Tick(revision=row[0] - count + 1, at=row[1])
 
 
+def hold(connection: Connection) -> None:
+    """Let no other transaction take a revision from here to the commit, as `tick` does.
+
+    For what must see everything that was committed before, and may turn out to change nothing.
+    """
+    connection.execute(select(clock.c.revision).with_for_update())
+
+
 def store_time(connection: Connection) -> datetime:
     """The time that leases are measured by: the same for everyone who uses the store."""
     if connection.dialect.name == "postgresql":

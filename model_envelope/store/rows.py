@@ -23,19 +23,32 @@ ChangeKind = Literal[
     "hyperparameters",
     "verified",
     "batch",
+    "rule",
+    "service",
+    "deployment",
 ]
-"""What happened to an envelope."""
+"""What happened to an envelope, to a deployment rule, or to a service."""
 
 BatchState = Literal["running", "done", "failed"]
+
+DeploymentState = Literal["running", "live", "failed", "superseded", "retired"]
+"""`superseded` was given up for another before it was live; `retired` was live once."""
+
+StepState = Literal["running", "passed", "failed", "held"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Change:
-    """One committed change of an envelope; `data` says what it was.
+    """One committed change; `data` says what it was.
 
     `saved` and `tags` have `before` and `after`, the tags that differ; `description` the
     two texts; `metrics` and `hyperparameters` their `names`; `function` its `name`;
     `verified` has `status` and `reason`; `batch` has `run_key` and `state`.
+
+    Changes of online inference: `rule` has `rule`, `revision` and `event`, and no envelope
+    (an empty id); `service` is a new wish and has `service`, `generation`, `pinned` and
+    `reason`, with an empty id where nothing is wanted; `deployment` has `service`,
+    `deployment` and `state`.
     """
 
     revision: int
@@ -87,6 +100,103 @@ class BatchRecord:
     request: Mapping[str, Any] = field(default_factory=dict)
     result: Mapping[str, Any] | None = None
     error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RuleRecord:
+    """A deployment rule as it is, or was after one change of it.
+
+    `revision` counts what it says: 1, 2, 3…; pausing does not change it. `spec` is plain
+    JSON, read by `deployment.rule.Rule`. `at` and `actor` are of the last change.
+    """
+
+    name: str
+    revision: int
+    service: str
+    spec: Mapping[str, Any]
+    paused: bool
+    pause_reason: str
+    removed: bool
+    at: datetime
+    actor: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServiceRecord:
+    """A service: what it should run, what it runs, and who is at work on it.
+
+    Attributes:
+        target: what is wanted of the place it runs at: `{"kind": …, "options": {…}}`.
+        url: where it answers; None while nothing is live.
+        desired_envelope: None where it should not run.
+        desired_by: a person, or `rule:<name>@<revision>`.
+        pinned: no rule may want anything else.
+        generation: grows with every new wish; those up to `observed_generation` were tried.
+        previous_envelope: what was live before, and is what a rollback puts back.
+        fence: grows with every claim.
+        lease_owner: who holds it, until `lease_until`; None after a release.
+    """
+
+    name: str
+    target: Mapping[str, Any]
+    url: str | None
+    desired_envelope: str | None
+    desired_by: str
+    reason: str
+    pinned: bool
+    generation: int
+    observed_generation: int
+    live_deployment: str | None
+    live_envelope: str | None
+    previous_envelope: str | None
+    fence: int
+    lease_owner: str | None
+    lease_until: datetime | None
+    updated_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeploymentRecord:
+    """One attempt to make a service run an envelope.
+
+    `target` is what it ran on and with. It was live from `live_from` until just before
+    `live_to`; the periods of one service never overlap.
+    """
+
+    id: str
+    service: str
+    envelope_id: str
+    target: Mapping[str, Any]
+    by: str
+    fence: int
+    generation: int
+    state: DeploymentState
+    reason: str
+    started_at: datetime
+    finished_at: datetime | None
+    live_from: datetime | None
+    live_to: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepRecord:
+    """What one step of a deployment came to; `number` orders them."""
+
+    deployment_id: str
+    number: int
+    name: str
+    state: StepState
+    at: datetime
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LiveRoute:
+    """Which deployment of a service is live, and by which fence it became so."""
+
+    service: str
+    deployment: str
+    fence: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

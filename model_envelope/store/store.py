@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import Any, Self
 
 from sqlalchemy import URL, Engine
@@ -39,13 +39,14 @@ from model_envelope.store.rows import (
     Page,
     TagFacet,
 )
+from model_envelope.store.services import NOTHING, ServiceLedger
 from model_envelope.tag_query import TagQuery
 
-NOTHING: Mapping[str, Any] = MappingProxyType({})
 
-
-class Store:
+class Store(ServiceLedger):
     """Envelopes, their tags, metrics and history, in one database. Made by `open_store`.
+
+    Rules, services and deployments are there, too: see `ServiceLedger`.
 
     Every method is one transaction, so all of it happens or nothing, and may be called
     from any thread. Each may raise `StoreUnavailable` when the database cannot be
@@ -141,7 +142,7 @@ class Store:
         names.check_identifier(spec.name, "query function's name")
         self._database.write(lambda c: saving.add_function(c, envelope_id, spec, files, actor))
 
-    def claim(self, artifacts: ArtifactStore) -> None:
+    def claim_artifacts(self, artifacts: ArtifactStore) -> None:
         """Mark artifacts as those of this store: what garbage collection asks for.
 
         Raises:
@@ -270,6 +271,7 @@ class Store:
 
         Raises:
             EnvelopeNotFound: there is no such envelope.
+            EnvelopeInUse: a service needs it.
         """
         self._database.write(lambda c: tagging.delete_envelope(c, envelope_id, grace, actor))
 

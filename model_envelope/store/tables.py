@@ -214,3 +214,80 @@ batch_prediction = Table(
     Column("error", Text),
     CheckConstraint("state IN ('running', 'done', 'failed')", name="state"),
 )
+
+# Deployment rules: a row for what each change made of one, by the revision of the store; the
+# `current` one of a name is the rule as it is. Paused and resumed, it keeps its revision.
+rule = Table(
+    "rule",
+    metadata,
+    Column("name", String(128), primary_key=True),
+    Column("entered", Revision, primary_key=True, autoincrement=False),
+    Column("current", Boolean, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("service", String(63), nullable=False),
+    Column("spec", JSON, nullable=False),
+    Column("paused", Boolean, nullable=False),
+    Column("pause_reason", Text, nullable=False),
+    Column("removed", Boolean, nullable=False),
+    Column("at", Timestamp, nullable=False),
+    Column("actor", String(256), nullable=False),
+)
+
+# A service: what is wanted of it, what is live, and whose it is at the moment. Who claims it
+# increments `fence`; nothing of a lower fence may change it any more.
+service = Table(
+    "service",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("target", JSON, nullable=False),
+    Column("url", Text),
+    Column("desired_envelope", Id, index=True),
+    Column("desired_by", String(256), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("pinned", Boolean, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("observed_generation", Integer, nullable=False),
+    Column("live_deployment", Id),
+    Column("live_envelope", Id, index=True),
+    Column("previous_envelope", Id, index=True),
+    Column("fence", Integer, nullable=False),
+    Column("lease_owner", String(256)),
+    Column("lease_until", Timestamp),
+    Column("updated_at", Timestamp, nullable=False),
+)
+
+# The ledger: one row for each attempt. No foreign keys: it outlives envelopes.
+deployment = Table(
+    "deployment",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("entered", Revision, nullable=False, unique=True),
+    Column("service", String(63), nullable=False),
+    Column("envelope_id", Id, nullable=False, index=True),
+    Column("target", JSON, nullable=False),
+    Column("by", String(256), nullable=False, index=True),
+    Column("fence", Integer, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("started_at", Timestamp, nullable=False),
+    Column("finished_at", Timestamp),
+    Column("live_from", Timestamp),
+    Column("live_to", Timestamp),
+    Index(None, "service", "entered"),
+    CheckConstraint(
+        "state IN ('running', 'live', 'failed', 'superseded', 'retired')", name="state"
+    ),
+)
+
+deployment_step = Table(
+    "deployment_step",
+    metadata,
+    Column("deployment_id", Id, ForeignKey("deployment.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("name", String(128), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("at", Timestamp, nullable=False),
+    Column("detail", JSON, nullable=False),
+    CheckConstraint("state IN ('running', 'passed', 'failed', 'held')", name="state"),
+)

@@ -15,6 +15,7 @@ from model_envelope.errors import InvalidTag
 from model_envelope.store import changes, reading
 from model_envelope.store.changes import Tick
 from model_envelope.store.database import insert, printable
+from model_envelope.store.references import refuse_if_used
 from model_envelope.store.rows import ChangeKind
 from model_envelope.store.tables import envelope, tag, tag_count
 
@@ -150,9 +151,11 @@ def delete_envelope(connection: Connection, envelope_id: str, grace: timedelta, 
 
     Raises:
         EnvelopeNotFound: there is no such envelope.
+        EnvelopeInUse: a service needs it.
     """
     if lock_envelope(connection, envelope_id, even_deleted=True).deleted_at is not None:
         return
+    refuse_if_used(connection, envelope_id)
     moment = changes.tick(connection)
     touch(connection, envelope_id, moment, deleted_at=moment.at, purge_at=moment.at + grace)
     _count(connection, _tags(connection, envelope_id), -1)

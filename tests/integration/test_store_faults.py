@@ -99,7 +99,7 @@ for i in range(int(count)):
 @pytest.fixture
 def artifacts(tmp_path: Path, store: Store) -> ArtifactStore:
     opened = open_artifacts(str(tmp_path / "artifacts"))
-    store.claim(opened)
+    store.claim_artifacts(opened)
     return opened
 
 
@@ -493,7 +493,7 @@ def test_a_full_disk_keeps_what_was_saved_and_can_be_collected(
     file = folder / "store.sqlite"
     artifacts = open_artifacts(str(folder / "artifacts"))
     with open_store(f"sqlite:///{file}") as store:
-        store.claim(artifacts)
+        store.claim_artifacts(artifacts)
         saved = new_manifest()
         store.begin_upload(saved.id, HOUR)
         commit(store, saved, model="kept")

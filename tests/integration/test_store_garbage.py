@@ -30,7 +30,7 @@ SHA256 = hashlib.sha256(b"model").hexdigest()
 @pytest.fixture
 def artifacts(tmp_path: Path, store: Store) -> ArtifactStore:
     opened = open_artifacts(str(tmp_path / "artifacts"))
-    store.claim(opened)
+    store.claim_artifacts(opened)
     return opened
 
 
@@ -143,9 +143,9 @@ def test_another_stores_artifacts_are_left_alone(
         with pytest.raises(StoreError, match="belong to another store"):
             other.collect_garbage(artifacts)
         with pytest.raises(StoreError, match="belong to another store"):
-            other.claim(artifacts)
+            other.claim_artifacts(artifacts)
     assert folders(artifacts) == {saved.id}
-    store.claim(artifacts)
+    store.claim_artifacts(artifacts)
 
 
 def test_unclaimed_artifacts_with_unknown_files_are_left_alone(
@@ -158,7 +158,7 @@ def test_unclaimed_artifacts_with_unknown_files_are_left_alone(
     with pytest.raises(StoreError, match=r"of no envelope of this store.*--claim"):
         store.collect_garbage(artifacts)
     assert folders(artifacts) == {known, unknown}
-    store.claim(artifacts)
+    store.claim_artifacts(artifacts)
     assert store.collect_garbage(artifacts).unknown == (unknown,)
     assert folders(artifacts) == {known}
 
@@ -175,7 +175,7 @@ def test_unclaimed_artifacts_of_known_envelopes_are_claimed(
 
 def test_s3_is_swept_alike(store: Store, save: Save, s3_address: str, tmp_path: Path) -> None:
     artifacts = open_artifacts(s3_address)
-    store.claim(artifacts)
+    store.claim_artifacts(artifacts)
     kept, expired = save().id, new_id()
     store.begin_upload(expired, HOUR)
     for envelope_id in (kept, expired, unknown := new_id()):

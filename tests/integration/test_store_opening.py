@@ -14,6 +14,8 @@ from typing import Any
 
 import psycopg
 import pytest
+from alembic import command
+from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, inspect, text
 
@@ -26,6 +28,7 @@ from model_envelope.errors import (
     StoreUnavailable,
 )
 from model_envelope.store import disk, opening
+from model_envelope.store.engine import make_engine, parse_url
 from model_envelope.store.opening import (
     SCHEMA,
     VERSION_TABLE,
@@ -37,6 +40,7 @@ from model_envelope.store.tables import metadata
 from model_envelope.tag_query import parse
 
 EVERYTHING = parse({})
+MIGRATIONS = Path(opening.__file__).parent / "migrations"
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -103,8 +107,7 @@ def test_migrating_gives_the_schema_of_the_tables(
 
 
 def test_the_package_knows_its_newest_migration() -> None:
-    folder = Path(opening.__file__).parent / "migrations"
-    assert ScriptDirectory(str(folder)).get_heads() == [SCHEMA]
+    assert ScriptDirectory(str(MIGRATIONS)).get_heads() == [SCHEMA]
 
 
 def test_sqlite_is_created_when_it_is_opened(home: Path) -> None:
@@ -165,6 +168,35 @@ def test_upgrading_twice_changes_nothing(empty_url: str) -> None:
     upgrade(empty_url)
     with open_store(empty_url) as store:
         assert store.get_lock("d") == "x"
+
+
+def test_a_store_of_the_first_schema_is_upgraded_with_all_it_holds(empty_url: str) -> None:
+    make_first_schema(empty_url)
+    with pytest.raises(SchemaOutdated, match=r"has schema 0001.*model-envelope db upgrade"):
+        open_store(empty_url)
+    upgrade(empty_url)
+    with open_store(empty_url) as store:
+        assert store.get_lock("d") == "x"
+        assert store.head() == 7
+        assert store.rules() == ()
+        assert store.put_rule("a", "ltv", {}).revision == 1
+        assert store.changes(7)[0].kind == "rule"
+
+
+def make_first_schema(url: str) -> None:
+    """A store as version 0001 left it, with something in it."""
+    engine = make_engine(parse_url(url))
+    if url.startswith("sqlite"):
+        Path(str(engine.url.database)).parent.mkdir(parents=True)
+    with engine.begin() as connection:
+        scripts = Config(attributes={"connection": connection, "version_table": VERSION_TABLE})
+        scripts.set_main_option("script_location", str(MIGRATIONS))
+        command.upgrade(scripts, "0001")
+        connection.execute(text("UPDATE clock SET revision = 7"))
+        connection.execute(
+            text("INSERT INTO environment_lock VALUES ('d', 'x', '2026-01-01 00:00:00+00:00')")
+        )
+    engine.dispose()
 
 
 KILLED_WHILE_MIGRATING = """

@@ -1,0 +1,183 @@
+"""Deployment rules: what should run where, with everything they ever said.
+
+Whoever changes a rule holds the clock first, so that rules are compared with each other as
+they are: one service has one rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import insert as plain_insert
+
+from model_envelope.errors import InvalidInput, RuleNotFound
+from model_envelope.store import changes
+from model_envelope.store.database import printable
+from model_envelope.store.rows import RuleRecord
+from model_envelope.store.tables import rule
+
+FIELDS = tuple(field.name for field in fields(RuleRecord))
+
+Event = Literal["changed", "paused", "resumed", "removed"]
+
+
+def put(
+    connection: Connection, name: str, service: str, spec: Mapping[str, Any], actor: str
+) -> RuleRecord:
+    """Make a rule, or its next revision; the same again changes nothing.
+
+    A rule that is paused stays so; one that was removed comes back.
+
+    Raises:
+        InvalidInput: another rule has the service.
+    """
+    changes.hold(connection)
+    others = select(rule.c.name).where(
+        rule.c.current, ~rule.c.removed, rule.c.service == service, rule.c.name != name
+    )
+    other = connection.execute(others).scalar()
+    if other is not None:
+        raise InvalidInput(
+            f"Rule {name!r} cannot have the service {service!r}: rule {other!r} has it, and two "
+            "rules would take it from each other. Remove that rule, or name another service."
+        )
+    found = _current(connection, name) or _nothing_yet(connection, name)
+    if not found.removed and (found.service, found.spec) == (service, spec):
+        return found
+    changed = replace(
+        found,
+        revision=found.revision + 1,
+        service=service,
+        spec=spec,
+        removed=False,
+        paused=found.paused and not found.removed,
+        pause_reason="" if found.removed else found.pause_reason,
+    )
+    return _enter(connection, changed, "changed", actor)
+
+
+def pause(connection: Connection, name: str, reason: str, actor: str) -> RuleRecord:
+    """Let a rule want nothing until it is resumed.
+
+    Raises:
+        RuleNotFound: there is none, or it was removed.
+    """
+    changes.hold(connection)
+    found = _in_force(connection, name)
+    reason = printable(reason)
+    if found.paused and found.pause_reason == reason:
+        return found
+    paused = replace(found, paused=True, pause_reason=reason)
+    return _enter(connection, paused, "paused", actor)
+
+
+def resume(connection: Connection, name: str, actor: str) -> RuleRecord:
+    """Let a paused rule act again.
+
+    Raises:
+        RuleNotFound: there is none, or it was removed.
+    """
+    changes.hold(connection)
+    found = _in_force(connection, name)
+    if not found.paused:
+        return found
+    return _enter(connection, replace(found, paused=False, pause_reason=""), "resumed", actor)
+
+
+def remove(connection: Connection, name: str, actor: str) -> RuleRecord:
+    """Take a rule out of force. What its service runs, it goes on running.
+
+    Raises:
+        RuleNotFound: there never was one.
+    """
+    changes.hold(connection)
+    found = get(connection, name)
+    if found.removed:
+        return found
+    return _enter(connection, replace(found, removed=True), "removed", actor)
+
+
+def get(connection: Connection, name: str) -> RuleRecord:
+    """A rule as it is, even a removed one.
+
+    Raises:
+        RuleNotFound: there never was one.
+    """
+    found = _current(connection, name)
+    if found is None:
+        raise RuleNotFound(f"There is no rule {name!r}. `model-envelope rules list` lists them.")
+    return found
+
+
+def find(connection: Connection, *, include_removed: bool) -> tuple[RuleRecord, ...]:
+    """Rules as they are, by name."""
+    chosen = select(rule).where(rule.c.current).order_by(rule.c.name)
+    if not include_removed:
+        chosen = chosen.where(~rule.c.removed)
+    return tuple(map(_record, connection.execute(chosen)))
+
+
+def history(connection: Connection, name: str) -> tuple[RuleRecord, ...]:
+    """A rule after each change of it, oldest first.
+
+    Raises:
+        RuleNotFound: there never was one.
+    """
+    chosen = select(rule).where(rule.c.name == name).order_by(rule.c.entered)
+    found = tuple(map(_record, connection.execute(chosen)))
+    return found or (get(connection, name),)
+
+
+def _in_force(connection: Connection, name: str) -> RuleRecord:
+    found = get(connection, name)
+    if found.removed:
+        raise RuleNotFound(f"Rule {name!r} was removed; apply it again to bring it back.")
+    return found
+
+
+def _current(connection: Connection, name: str) -> RuleRecord | None:
+    chosen = select(rule).where(rule.c.name == name, rule.c.current)
+    row = connection.execute(chosen).one_or_none()
+    return None if row is None else _record(row)
+
+
+def _nothing_yet(connection: Connection, name: str) -> RuleRecord:
+    return RuleRecord(
+        name=name,
+        revision=0,
+        service="",
+        spec={},
+        paused=False,
+        pause_reason="",
+        removed=True,
+        at=changes.store_time(connection),
+        actor="",
+    )
+
+
+def _record(row: Row[Any]) -> RuleRecord:
+    return RuleRecord(**{name: getattr(row, name) for name in FIELDS})
+
+
+def _enter(connection: Connection, record: RuleRecord, event: Event, actor: str) -> RuleRecord:
+    moment = changes.tick(connection)
+    record = replace(record, at=moment.at, actor=printable(actor)[:256])
+    values = {name: getattr(record, name) for name in FIELDS}
+    connection.execute(
+        update(rule).where(rule.c.name == record.name, rule.c.current).values(current=False)
+    )
+    connection.execute(plain_insert(rule).values(**values, entered=moment.revision, current=True))
+    changes.append(
+        connection,
+        moment,
+        "rule",
+        "",
+        actor,
+        rule=record.name,
+        revision=record.revision,
+        event=event,
+    )
+    return record
