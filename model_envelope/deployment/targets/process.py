@@ -1,0 +1,217 @@
+"""The embedded default target: supervised processes on this machine, no Docker needed.
+
+Below `state/services/<service>/` lies everything of a service: its address, its
+supervisor's state and log, and a folder for each release. The supervisor is detached: it
+outlives whoever started it, and keeps the releases running.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from model_envelope import isolation
+from model_envelope.deployment.targets import process_options
+from model_envelope.deployment.targets.protocol import (
+    Platform,
+    Release,
+    Route,
+    Running,
+    Split,
+    SplitCounts,
+    Target,
+)
+from model_envelope.deployment.targets.supervising.control import NoSupervisor
+from model_envelope.deployment.targets.supervising.log_file import tail
+from model_envelope.deployment.targets.supervising.service import SupervisedService
+from model_envelope.deployment.targets.supervising.state import Launch
+from model_envelope.deployment.targets.supervising.supervisor import releases
+from model_envelope.errors import DeploymentError, FenceLost, TargetFailed
+from model_envelope.names import check_id, check_service
+from model_envelope.serving.plan import PredictionLog
+from model_envelope.shipping import service_archive
+
+_SECONDS = 30.0
+_DRAIN_MARGIN = 20.0
+_KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ")
+
+
+class ProcessTarget:
+    """Runs services as processes of this machine; see the module."""
+
+    kind = "process"
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._services = platform.state / "services"
+
+    def check_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """See `Target` and `process_options.DEFAULTS`."""
+        return process_options.check_options(options)
+
+    def url(self, service: str, options: Mapping[str, Any]) -> str:
+        """See `Target`. The first call chooses the port."""
+        given = self.check_options(options)
+        return self._service(service).address(given["host"], given["port"]).url
+
+    def prepare(self, release: Release) -> None:
+        """Build the environment and fetch the artifact."""
+        self._command(release)
+        isolation.fetch_all(self._platform.artifacts, release.record)
+
+    def start(self, release: Release) -> Running:
+        """See `Target`."""
+        service = self._service(release.service)
+        options = self.check_options(release.options)
+        token = service.address(options["host"], options["port"]).token(release.id)
+        folder = releases(service.folder) / check_id(release.id)
+        plan = isolation.service_plan(
+            release.record,
+            service=release.service,
+            release=release.id,
+            directory=isolation.fetch_all(self._platform.artifacts, release.record),
+            scratch=folder / "modules",
+            control_token=token,
+            limits=release.limits,
+            log=PredictionLog(
+                mode=release.log_mode,
+                share=release.log_share,
+                folder=str(self._platform.state / "predictions" / release.service / release.id),
+            ),
+        )
+        memory = options["memory_mb"]
+        launch = Launch(
+            release=release.id,
+            fence=release.fence,
+            command=(*self._command(release), str(folder / "plan.json")),
+            environment=self._environment(options, folder),
+            token=token,
+            replicas=options["replicas"],
+            memory_bytes=None if memory is None else memory << 20,
+            nice=options["nice"],
+        )
+        request = {"do": "start", "launch": asdict(launch), "plan": json.dumps(plan.to_json())}
+        return _running(release.service, service.ask(request, timeout=_SECONDS))
+
+    def route(self, routes: Sequence[Route]) -> None:
+        """See `Target`. One service's failure does not keep the others from theirs."""
+        failures: list[DeploymentError] = []
+        named = {route.service for route in routes}
+        for route in routes:
+            request = {"do": "route", "release": route.release, "fence": route.fence}
+            try:
+                self._service(route.service).ask(request, timeout=_SECONDS)
+            except (TargetFailed, FenceLost) as error:
+                failures.append(error)
+        for service in self._found():
+            if service.name not in named and service.state().live:
+                service.ask({"do": "unroute"}, timeout=_SECONDS)
+        if failures:
+            first, *others = failures
+            for other in others:
+                first.add_note(str(other))
+            raise first
+
+    def split(self, route: Route, split: Split | None) -> None:
+        """See `Target`."""
+        request = {"do": "split", "route": _route(route), "split": split and asdict(split)}
+        self._service(route.service).ask(request, timeout=_SECONDS)
+
+    def split_counts(self, route: Route) -> SplitCounts:
+        """See `Target`."""
+        request = {"do": "counts", "route": _route(route)}
+        return SplitCounts(**self._service(route.service).ask(request, timeout=_SECONDS))
+
+    def scale(self, route: Route, replicas: int) -> None:
+        """See `Target`. What is too much ends when it has answered what it had."""
+        given = self.check_options({"replicas": replicas})
+        request = {"do": "scale", "route": _route(route), "replicas": given["replicas"]}
+        self._service(route.service).ask(request, timeout=_SECONDS + _DRAIN_MARGIN)
+
+    def stop(self, release: str, *, drain: timedelta) -> None:
+        """See `Target`."""
+        seconds = drain.total_seconds()
+        for service in self._found():
+            if release in service.state().launches:
+                request = {"do": "stop", "release": release, "drain": seconds}
+                service.ask(request, timeout=seconds + _DRAIN_MARGIN)
+
+    def running(self) -> tuple[Running, ...]:
+        """See `Target`."""
+        return tuple(found for service in self._found() for found in self._releases(service))
+
+    def logs(self, release: str, lines: int = 200) -> str:
+        """See `Target`."""
+        for service in self._found():
+            if release in service.state().launches:
+                return tail(releases(service.folder) / release / "log", lines)
+        raise TargetFailed(
+            f"There is no release {release} here, or no longer: logs go with their release."
+        )
+
+    def _service(self, name: str) -> SupervisedService:
+        return SupervisedService(self._services / check_service(name))
+
+    def _found(self) -> Iterator[SupervisedService]:
+        for file in sorted(self._services.glob("*/address.json")):
+            yield SupervisedService(file.parent)
+
+    def _releases(self, service: SupervisedService) -> Iterator[Running]:
+        try:
+            for told in service.ask_running({"do": "state"}, timeout=_SECONDS):
+                yield _running(service.name, told)
+        except (NoSupervisor, TargetFailed) as error:
+            detail = (
+                str(error)
+                if isinstance(error, TargetFailed)
+                else ("Its supervisor does not run: the next reconciliation starts it again.")
+            )
+            for launch in service.state().launches.values():
+                yield Running(
+                    release=launch.release,
+                    service=service.name,
+                    fence=launch.fence,
+                    ready=False,
+                    addresses=(),
+                    detail=detail,
+                )
+
+    def _command(self, release: Release) -> tuple[str, ...]:
+        built = isolation.ensure_service_environment(
+            self._platform.store, release.record.manifest.environment, self._platform.cache
+        )
+        return (str(built.python), "-m", "model_envelope.serving")
+
+    def _environment(self, options: Mapping[str, Any], folder: Path) -> dict[str, str]:
+        """All that a model's process sees: no addresses and keys of the platform's."""
+        kept = {key: os.environ[key] for key in _KEPT_VARIABLES if key in os.environ}
+        return {
+            **kept,
+            **process_options.thread_variables(options["threads"]),
+            **options["env"],
+            "PYTHONPATH": str(service_archive(self._platform.cache)),
+            "PYTHONNOUSERSITE": "1",
+            "PYTHONSAFEPATH": "1",
+            "PYTHONUNBUFFERED": "1",
+            "HOME": str(folder),
+            "TMPDIR": str(folder),
+        }
+
+
+def _running(service: str, told: Mapping[str, Any]) -> Running:
+    return Running(service=service, **{**told, "addresses": tuple(told["addresses"])})
+
+
+def _route(route: Route) -> dict[str, Any]:
+    return {"release": route.release, "fence": route.fence}
+
+
+if TYPE_CHECKING:
+
+    def _conforms(platform: Platform) -> Target:
+        return ProcessTarget(platform)

@@ -1,0 +1,135 @@
+"""Become the supervisor of a service: `python -m … FOLDER --host H --port P`.
+
+The process that is started ends at once; what goes on is nobody's child. It says so on
+its standard output, with one line of JSON: `{}`, or `{"error": …}` and nothing goes on.
+
+Two processes go on: a keeper, which owns the socket of the service's URL and does
+nothing but start the other one again; and the supervisor, which does everything else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from model_envelope.deployment.targets.supervising.replica import BACKLOG
+from model_envelope.deployment.targets.supervising.state import ServiceState
+from model_envelope.deployment.targets.supervising.supervisor import LOG, Supervisor
+
+_log = logging.getLogger("model_envelope.supervisor")
+
+_FIRST_DELAY, _LONGEST_DELAY = 0.5, 30.0
+_BIND_SECONDS = 10.0
+
+
+def main() -> None:
+    """Detach, take the service's lock and socket, and keep a supervisor running."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--host", required=True)
+    parser.add_argument("--port", required=True, type=int)
+    given = parser.parse_args()
+    folder: Path = given.folder
+    if os.fork():
+        os._exit(0)
+    os.umask(0o077)
+    lock = (folder / "lock").open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        _say({})  # There is one already, which is as good.
+        return
+    try:
+        traffic = _bind(folder, given.host, given.port)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        _say(
+            {
+                "error": f"{given.host}:{given.port}, where service {folder.name} answers, cannot "
+                f"be had ({reason}). `ss -ltnp` tells who listens there: end it, or give "
+                "the service another port."
+            }
+        )
+        return
+    _say({})
+    _let_go(folder / LOG)
+    _keep(folder, traffic)
+
+
+def _bind(folder: Path, host: str, port: int) -> socket.socket:
+    """The socket of the service's URL."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # The processes of a keeper that was killed may have theirs for a moment yet.
+    patience = _BIND_SECONDS if ServiceState.read(folder).launches else 0.0
+    end = time.monotonic() + patience
+    while True:
+        try:
+            return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        except OSError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(0.1)
+
+
+def _say(line: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+def _let_go(log: Path) -> None:
+    """Leave the streams of whoever started this; what is printed goes to the log."""
+    with Path(os.devnull).open("r+b") as nothing, log.open("ab") as file:
+        for stream, target in ((0, nothing), (1, file), (2, file)):
+            os.dup2(target.fileno(), stream)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(message)s"
+    )
+
+
+def _keep(folder: Path, traffic: socket.socket) -> None:
+    """Have a supervisor until one ends on purpose."""
+    supervisor = 0
+
+    def end(number: int, frame: FrameType | None) -> None:
+        if supervisor:
+            os.kill(supervisor, number)
+
+    signal.signal(signal.SIGTERM, end)
+    delay = _FIRST_DELAY
+    while True:
+        began = time.monotonic()
+        supervisor = os.fork()
+        if not supervisor:
+            _supervise(folder, traffic)
+        _, status = os.waitpid(supervisor, 0)
+        if status == 0:
+            return
+        _log.error("The supervisor ended with %d: another is started", status)
+        delay = _FIRST_DELAY if time.monotonic() - began > _LONGEST_DELAY else delay
+        time.sleep(delay)
+        delay = min(2 * delay, _LONGEST_DELAY)
+
+
+def _supervise(folder: Path, traffic: socket.socket) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        asyncio.run(Supervisor(folder, traffic).run())
+    except BaseException:
+        _log.exception("The supervisor failed")
+        os._exit(1)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,226 @@
+"""One serving process of a release, started again whenever it ends by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import resource
+import signal
+import socket
+import subprocess
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from model_envelope.deployment.targets.supervising import requesting
+from model_envelope.deployment.targets.supervising.log_file import tail
+from model_envelope.deployment.targets.supervising.state import Launch
+
+_log = logging.getLogger(__name__)
+
+BACKLOG = 2048
+_READY = b"ready\n"
+_LOAD_SECONDS = 900.0
+_FIRST_DELAY, _LONGEST_DELAY = 0.25, 30.0
+# Who lived that long did not die of its start: the next delay is the shortest again.
+_STABLE_SECONDS = 60.0
+
+
+class Replica:
+    """A process with a port of its own, which takes the service's traffic when told to.
+
+    Its port's queue and that of the traffic are this supervisor's, so that connections
+    wait while the process is started again.
+
+    Args:
+        launch: how to start it.
+        traffic: the listening socket of the service, which it inherits.
+        lifeline: the read end of a pipe that ends when this supervisor does.
+        log: the file for what it prints.
+        changed: called whenever `ready` may have become another.
+    """
+
+    def __init__(
+        self,
+        launch: Launch,
+        *,
+        traffic: socket.socket,
+        lifeline: int,
+        log: Path,
+        changed: Callable[[], None],
+    ) -> None:
+        self.launch = launch
+        self.ready = False
+        self.accepting = False
+        self.restarts = 0
+        self.detail = "It is being started."
+        self._traffic = traffic
+        self._lifeline = lifeline
+        self._log = log
+        self._changed = changed
+        self._private = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ended = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._life = asyncio.create_task(self._live())
+
+    @property
+    def port(self) -> int:
+        """Its own port, the same over restarts."""
+        return int(self._private.getsockname()[1])
+
+    async def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """A request to one of its control endpoints.
+
+        Raises:
+            NoAnswer: it did not do it.
+        """
+        return await requesting.request(self.port, method, path, self.launch.token, body)
+
+    async def accept(self) -> None:
+        """Have it take the service's traffic, beside whoever else does."""
+        if not self.accepting:
+            await self.ask("POST", "/-/accept")
+            # It may have died since.
+            self.accepting = self.ready
+
+    async def cease(self) -> None:
+        """Have it take no new connections, and close those it has with their next answer."""
+        if self.accepting:
+            await self.ask("POST", "/-/cease")
+            self.accepting = False
+
+    def reap(self) -> None:
+        """Look whether the process has ended: some process of this supervisor has."""
+        if self._process is not None and self._process.poll() is not None:
+            self._ended.set()
+
+    def retry(self) -> None:
+        """Start it at once if it waits for its next try."""
+        self._hurry.set()
+
+    async def stop(self, seconds: float) -> None:
+        """End it: it may finish what it has for so long, then it is killed."""
+        self._life.cancel()
+        await asyncio.wait([self._life])
+        process = self._process
+        if process is not None and process.poll() is None:
+            process.terminate()
+            try:
+                await asyncio.wait_for(self._ended.wait(), seconds)
+            except TimeoutError:
+                _log.warning("Process %d is killed: it has not ended in time", process.pid)
+                process.kill()
+                await self._ended.wait()
+        if process is not None:
+            _kill_group(process.pid)
+        self._private.close()
+
+    async def _live(self) -> None:
+        delay = _FIRST_DELAY
+        while True:
+            began = monotonic()
+            try:
+                await self._run()
+            except OSError as error:
+                self.detail = f"It cannot be started: {error}."
+            _log.warning("Release %s: %s", self.launch.release, self.detail)
+            self.restarts += 1
+            delay = _FIRST_DELAY if monotonic() - began > _STABLE_SECONDS else delay
+            self._hurry.clear()
+            try:
+                await asyncio.wait_for(self._hurry.wait(), delay)
+            except TimeoutError:
+                delay = min(2 * delay, _LONGEST_DELAY)
+
+    async def _run(self) -> None:
+        """Start the process and be with it until it ends."""
+        self._ended.clear()
+        process, report = self._start()
+        _log.info("Release %s: process %d on port %d", self.launch.release, process.pid, self.port)
+        said = b""
+        try:
+            async with asyncio.timeout(_LOAD_SECONDS) as loading:
+                said = await _first_line(report)
+                if said == _READY:
+                    loading.reschedule(None)
+                    self.ready, self.detail = True, ""
+                    self._changed()
+                await self._ended.wait()
+            self.detail = self._obituary(process.returncode, said)
+        except TimeoutError:
+            self.detail = f"It was not ready within {_LOAD_SECONDS:.0f} seconds and was killed."
+            process.kill()
+            await self._ended.wait()
+        finally:
+            self.ready = self.accepting = False
+            self._changed()
+
+    def _start(self) -> tuple[subprocess.Popen[bytes], int]:
+        report, ready = os.pipe()
+        handles = {
+            "--fd": self._private.fileno(),
+            "--traffic-fd": self._traffic.fileno(),
+            "--ready-fd": ready,
+            "--parent-fd": self._lifeline,
+        }
+        options = [text for name, handle in handles.items() for text in (name, str(handle))]
+        try:
+            with self._log.open("ab") as log:
+                process = subprocess.Popen(
+                    [*self.launch.command, *options],
+                    env=dict(self.launch.environment),
+                    cwd=self._log.parent,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=list(handles.values()),
+                    start_new_session=True,
+                )
+        except OSError:
+            os.close(report)
+            raise
+        finally:
+            os.close(ready)
+        self._process = process
+        self._limit(process.pid)
+        return process, report
+
+    def _limit(self, process: int) -> None:
+        # From here rather than between fork and exec, where little may be done safely.
+        with suppress(ProcessLookupError):
+            if self.launch.nice:
+                os.setpriority(os.PRIO_PROCESS, process, self.launch.nice)
+            if self.launch.memory_bytes is not None:
+                limit = (self.launch.memory_bytes, self.launch.memory_bytes)
+                resource.prlimit(process, resource.RLIMIT_DATA, limit)
+
+    def _obituary(self, code: int, said: bytes) -> str:
+        with suppress(ValueError, KeyError, TypeError):
+            body = json.loads(said)
+            return f"{body['error']}: {body['message']}"
+        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        last = tail(self._log, 5).strip()
+        return f"Its process ended {how}" + (f"; its log ends with:\n{last}" if last else ".")
+
+
+async def _first_line(handle: int) -> bytes:
+    """The first line that comes through a pipe; empty when it ends before."""
+    reader = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(handle, "rb", 0)
+    )
+    try:
+        return await reader.readline()
+    finally:
+        transport.close()
+
+
+def _kill_group(leader: int) -> None:
+    """What a model's process started must not outlive it."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)

@@ -1,0 +1,73 @@
+"""What a supervisor must know again after it was killed: one file, replaced whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+_FILE = "state.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Launch:
+    """How the processes of a release are started.
+
+    `command` is completed with the options that say what they inherit; `environment` is
+    all they get to see. `token` opens their control endpoints.
+    """
+
+    release: str
+    fence: int
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    token: str
+    replicas: int = 1
+    memory_bytes: int | None = None
+    nice: int = 0
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Launch:
+        """Read `asdict` again."""
+        return cls(**{**body, "command": tuple(body["command"])})
+
+
+@dataclass(kw_only=True, slots=True)
+class ServiceState:
+    """A service: who may start releases, which there are, and whose the traffic is.
+
+    `fence` is the highest seen, `live_fence` that of the last route.
+    """
+
+    fence: int = 0
+    live: str | None = None
+    live_fence: int = 0
+    launches: dict[str, Launch] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, folder: Path) -> ServiceState:
+        """What was last written to a service's folder; the initial state if nothing was."""
+        try:
+            body = json.loads((folder / _FILE).read_text())
+        except FileNotFoundError:
+            return cls()
+        launches = {name: Launch.from_json(launch) for name, launch in body["launches"].items()}
+        return cls(**{**body, "launches": launches})
+
+    def write(self, folder: Path) -> None:
+        """Replace what is in the folder, in one step that a crash cannot halve."""
+        write_private(folder / _FILE, json.dumps(asdict(self)))
+
+
+def write_private(file: Path, text: str) -> None:
+    """Replace a file that only its owner may read; it is whole at any time."""
+    handle, staging = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")
+    with os.fdopen(handle, "w") as staged:
+        staged.write(text)
+        staged.flush()
+        os.fsync(staged.fileno())
+    Path(staging).replace(file)
