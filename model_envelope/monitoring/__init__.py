@@ -1,0 +1,1 @@
+"""Watching services: what Prometheus, Alertmanager and Grafana read, made from the ledger."""
