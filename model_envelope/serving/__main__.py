@@ -12,9 +12,11 @@ import gc
 import json
 import logging
 import os
+import signal
 import socket
 import stat
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +31,8 @@ _log = logging.getLogger("model_envelope.serving")
 def main(arguments: list[str] | None = None) -> int:
     """Run the service; 0 after a drain."""
     options = _parser().parse_args(arguments)
+    if options.parent_fd is not None:
+        threading.Thread(target=_end_with, args=(options.parent_fd,), daemon=True).start()
     count = threads.limit()
     try:
         application = _load(Path(options.plan), options.access_log)
@@ -41,7 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     fields = {"address": str(listener.getsockname()), "threads": count}
     _log.info("serving", extra={"fields": fields})
-    serve(application, listener, ready_fd=options.ready_fd)
+    traffic = None if options.traffic_fd is None else socket.socket(fileno=options.traffic_fd)
+    serve(application, listener, traffic=traffic, ready_fd=options.ready_fd)
     return 0
 
 
@@ -53,7 +58,11 @@ def _parser() -> argparse.ArgumentParser:
     place.add_argument("--port", type=int, help="a TCP port; 0 for any")
     place.add_argument("--uds", help="the path of a Unix socket")
     parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument(
+        "--traffic-fd", type=int, help="another one, taken from between /-/accept and /-/cease"
+    )
     parser.add_argument("--ready-fd", type=int)
+    parser.add_argument("--parent-fd", type=int, help="a pipe; at its end this process drains")
     parser.add_argument(
         "--access-log",
         nargs="?",
@@ -95,6 +104,11 @@ def _listener(options: argparse.Namespace) -> socket.socket:
     listener.bind(str(path))
     listener.listen(2048)
     return listener
+
+
+def _end_with(parent_fd: int) -> None:
+    os.read(parent_fd, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _report(ready_fd: int | None, error: Exception) -> None:

@@ -6,23 +6,37 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
+from typing import Any
 
 from model_envelope.errors import SchemaError
-from model_envelope.serving.exchange import Exchange, Headers, Receive, Scope, Send
+from model_envelope.serving.control import Control
+from model_envelope.serving.exchange import (
+    JSON,
+    TEXT,
+    Exchange,
+    Headers,
+    Receive,
+    Reply,
+    Scope,
+    Send,
+)
 from model_envelope.serving.formats.codec import Dialect
 from model_envelope.serving.formats.refusals import BadRequest, error_body
 from model_envelope.serving.functions import Function
 from model_envelope.serving.instruments import CONTENT_TYPE, Instruments
+from model_envelope.serving.listening import Traffic
 from model_envelope.serving.plan import ServicePlan
 from model_envelope.serving.queueing import ModelQueue
 from model_envelope.serving.refusals import Disconnected, Refusal
+from model_envelope.serving.splitting import Split
 
 _log = logging.getLogger(__name__)
 
 Handler = Callable[[Exchange], Awaitable[None]]
-JSON = (b"content-type", b"application/json")
-TEXT = (b"content-type", b"text/plain; charset=utf-8")
+_READING = ("GET", "HEAD")
+_ALL = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +61,11 @@ class Application:
         self.plan = plan
         self.functions = functions
         self.draining = False
+        self.ceased = False
+        self.traffic: Traffic | None = None
+        self.split: Split | None = None
         self.in_progress = 0
+        """Predictions that were begun and not answered yet."""
         self.instruments = Instruments(plan)
         self._access_log = access_log
         self._about: Headers = [
@@ -70,7 +88,6 @@ class Application:
         if scope["type"] != "http":
             raise RuntimeError(f"A {scope['type']} connection is not served.")
         begun = perf_counter()
-        self.in_progress += 1
         exchange = Exchange(scope, receive, send)
         route = self._routes.get(exchange.path, self._unknown)
         try:
@@ -81,7 +98,6 @@ class Application:
         except Exception as error:
             await self._fail(exchange, error)
         finally:
-            self.in_progress -= 1
             seconds = perf_counter() - begun
             self.instruments.answered(route.name, exchange.status, seconds)
             if self._access_log and random.random() < self._access_log:  # noqa: S311
@@ -97,36 +113,86 @@ class Application:
         """Answer, and end the connection if this process is going."""
         await exchange.respond(status, body, [*headers, *self._about], close=self._closes(exchange))
 
+    def set_split(self, split: Split | None) -> None:
+        """Begin a split, or end the one there is."""
+        if self.split is not None:
+            self.split.close()
+        self.split = split
+
+    def state(self) -> dict[str, Any]:
+        """What `/-/state` tells."""
+        return {
+            "service": self.plan.service,
+            "release": self.plan.release,
+            "envelope_id": self.plan.envelope_id,
+            "in_flight": self.in_progress,
+            "queued_rows": self.queue.rows,
+            "draining": self.draining,
+            "split": self.split and self.split.to_json(),
+        }
+
     def _closes(self, exchange: Exchange) -> bool:
         # A request that was sent along behind this one is still to be answered.
-        return self.draining and not getattr(exchange.scope.get("connection"), "pipeline", None)
+        going = self.draining or self.ceased
+        return going and not getattr(exchange.scope.get("connection"), "pipeline", None)
 
     def _make_routes(self) -> dict[str, Route]:
         routes = {
-            "/livez": Route("/livez", ("GET", "HEAD"), self._live),
-            "/readyz": Route("/readyz", ("GET", "HEAD"), self._ready),
-            "/ping": Route("/ping", ("GET", "HEAD"), self._ready),
-            "/metrics": Route("/metrics", ("GET", "HEAD"), self._metrics),
+            "/livez": Route("/livez", _READING, self._live),
+            "/readyz": Route("/readyz", _READING, self._ready),
+            "/ping": Route("/ping", _READING, self._ready),
+            "/metrics": Route("/metrics", _READING, self._metrics),
         }
+        control = Control(self)
+        routes |= {path: Route(path, _ALL, control) for path in control.paths}
         for function in self.functions.values():
             path = f"/{function.name}"
             routes[path] = Route(path, ("POST",), self._prediction(function, "native"))
-        self._unknown = Route("(none)", ("GET", "HEAD", "POST", "PUT", "DELETE"), self._not_found)
+        self._unknown = Route("(none)", _ALL, self._not_found)
         return routes
 
     def _prediction(self, function: Function, dialect: Dialect) -> Handler:
         limits = self.plan.limits
 
-        async def predict(exchange: Exchange) -> None:
-            if exchange.encoding not in (b"", b"identity"):
-                raise Refusal(415, "Bodies must not be compressed.")
-            body = await exchange.body(limits.body_bytes, limits.deadline_seconds)
-            request = function.codec.read(body, exchange.media_type.decode("latin-1"), dialect)
-            response = await self.queue.put(function, request)
-            media_type = (b"content-type", response.media_type.encode())
-            await self.respond(exchange, response.status, response.body, media_type)
+        async def answer(exchange: Exchange) -> None:
+            self.in_progress += 1
+            try:
+                if exchange.encoding not in (b"", b"identity"):
+                    raise Refusal(415, "Send the body as it is, not compressed.")
+                body = await exchange.body(limits.body_bytes, limits.deadline_seconds)
+                split = self.split
+                if split is None:
+                    reply = await self._predict(function, exchange, body, dialect)
+                else:
+                    here = partial(self._predict, function, exchange, body, dialect)
+                    reply = await split.answer(exchange, body, here)
+                await self._send(exchange, reply)
+            finally:
+                self.in_progress -= 1
 
-        return predict
+        return answer
+
+    async def _predict(
+        self, function: Function, exchange: Exchange, body: bytes, dialect: Dialect
+    ) -> Reply:
+        request = function.codec.read(
+            body,
+            exchange.media_type.decode("latin-1"),
+            dialect,
+            accept=exchange.accept.decode("latin-1"),
+            header_length=exchange.header_length,
+        )
+        found = await self.queue.put(function, request)
+        headers = [(name.encode(), value.encode()) for name, value in found.headers]
+        return Reply(found.status, found.body, found.media_type, headers=headers)
+
+    async def _send(self, exchange: Exchange, reply: Reply) -> None:
+        headers = [
+            (b"content-type", reply.media_type.encode("latin-1")),
+            *reply.headers,
+            *(self._about if reply.about is None else reply.about),
+        ]
+        await exchange.respond(reply.status, reply.body, headers, close=self._closes(exchange))
 
     async def _live(self, exchange: Exchange) -> None:
         await self.respond(exchange, 200, b"ok\n", TEXT)

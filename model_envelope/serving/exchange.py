@@ -7,6 +7,7 @@ import itertools
 import re
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from model_envelope.serving.refusals import Disconnected, Refusal
@@ -16,6 +17,9 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
+JSON = (b"content-type", b"application/json")
+TEXT = (b"content-type", b"text/plain; charset=utf-8")
+
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:/+=-]{0,127}")
 _PREFIX = secrets.token_hex(6).encode()
 _numbers = itertools.count(1)
@@ -24,6 +28,17 @@ _numbers = itertools.count(1)
 # closing at once would reset the connection under a client that is still sending.
 _DISCARDED_BYTES = 64 << 20
 _DISCARDED_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class Reply:
+    """An answer to be sent; `about` says which envelope gave it, if not this process's."""
+
+    status: int
+    body: bytes
+    media_type: str
+    about: Headers | None = None
+    headers: Headers = field(default_factory=list)
 
 
 class Exchange:
@@ -36,6 +51,7 @@ class Exchange:
         "accept",
         "authorization",
         "encoding",
+        "header_length",
         "media_type",
         "method",
         "path",
@@ -53,6 +69,7 @@ class Exchange:
         self.unread = True
         self.media_type = self.encoding = self.authorization = self.accept = b""
         self.request_id = b""
+        self.header_length: int | None = None
         self._length = b""
         self._receive = receive
         self._send = send
@@ -69,8 +86,17 @@ class Exchange:
                 self.encoding = value
             elif name == b"accept":
                 self.accept = value
+            elif name == b"inference-header-content-length" and value.isdigit():
+                self.header_length = int(value[:12])
         if not _REQUEST_ID.fullmatch(self.request_id):
             self.request_id = b"%s-%x" % (_PREFIX, next(_numbers))
+
+    @property
+    def target(self) -> bytes:
+        """Path and query, as they came."""
+        raw: bytes = self.scope["raw_path"]
+        query: bytes = self.scope["query_string"]
+        return raw + b"?" + query if query else raw
 
     async def body(self, limit: int, seconds: float) -> bytes:
         """The whole body.

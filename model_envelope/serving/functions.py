@@ -10,7 +10,6 @@ import pyarrow as pa
 from model_envelope.runtime.calling import Predictor
 from model_envelope.runtime.loading import open_model
 from model_envelope.serving.formats.codec import Codec, Request
-from model_envelope.serving.formats.columns import Columns
 from model_envelope.serving.formats.response import Response
 from model_envelope.serving.plan import ServicePlan
 
@@ -31,8 +30,7 @@ class Function:
             SchemaError: a request does not fit the input signature.
             PredictionFailed: the model raised.
         """
-        rows = Columns.concat([request.columns for request in requests])
-        return self._predictor.predict(rows.table())
+        return self.codec.predict(self._predictor, [request.columns for request in requests])
 
     def respond(self, requests: Sequence[Request], output: pa.Table) -> list[Response]:
         """The answer to each request, from the predictions for all of them."""

@@ -11,6 +11,7 @@ from typing import Any
 import uvicorn
 
 from model_envelope.serving.application import Application
+from model_envelope.serving.listening import Traffic
 
 # Longer than the usual proxies and clients keep an idle connection, so that they, not we,
 # end it: ending it just as a request comes would fail that request.
@@ -19,9 +20,20 @@ _POLL_SECONDS = 0.02
 
 
 def serve(
-    application: Application, listener: socket.socket, *, ready_fd: int | None = None
+    application: Application,
+    listener: socket.socket,
+    *,
+    traffic: socket.socket | None = None,
+    ready_fd: int | None = None,
 ) -> None:
-    """Answer requests until SIGTERM, and then until those under way are answered."""
+    """Answer requests until SIGTERM, and then until those under way are answered.
+
+    Args:
+        application: what answers.
+        listener: where requests come, from the beginning.
+        traffic: a socket that other processes have too; see `Traffic`.
+        ready_fd: where to say that requests are answered now.
+    """
     config = uvicorn.Config(
         application,
         http=_protocol(),
@@ -37,15 +49,20 @@ def serve(
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=1,
     )
-    _Server(config, application, ready_fd).run([listener])
+    _Server(config, application, traffic, ready_fd).run([listener])
 
 
 class _Server(uvicorn.Server):
     def __init__(
-        self, config: uvicorn.Config, application: Application, ready_fd: int | None
+        self,
+        config: uvicorn.Config,
+        application: Application,
+        traffic: socket.socket | None,
+        ready_fd: int | None,
     ) -> None:
         super().__init__(config)
         self._application = application
+        self._traffic = traffic
         self._ready_fd = ready_fd
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -55,6 +72,8 @@ class _Server(uvicorn.Server):
             loop.add_signal_handler(number, self._stop)
         self._application.start()
         await super().startup(sockets)
+        if self._traffic is not None:
+            self._application.traffic = Traffic(self._traffic, self._speak)
         if self._ready_fd is not None:
             os.write(self._ready_fd, b"ready\n")
             os.close(self._ready_fd)
@@ -65,6 +84,8 @@ class _Server(uvicorn.Server):
         uvicorn would close idle connections now, just when a request may be on its way.
         """
         self._application.drain()
+        if self._application.traffic is not None:
+            self._application.traffic.cease()
         for server in self.servers:
             server.close()
         loop = asyncio.get_running_loop()
@@ -76,6 +97,13 @@ class _Server(uvicorn.Server):
     def _stop(self) -> None:
         self.force_exit = self.should_exit
         self.should_exit = True
+
+    def _speak(self) -> asyncio.Protocol:
+        make: Any = self.config.http_protocol_class
+        protocol: asyncio.Protocol = make(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
 
 
 def _protocol() -> Any:
