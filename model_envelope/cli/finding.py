@@ -67,7 +67,7 @@ def _list(
     current: Session, found: Sequence[Envelope], columns: Sequence[Column], format_: Listing
 ) -> None:
     from model_envelope.cli.columns import metrics_of
-    from model_envelope.client.scalars import last_scalars
+    from model_envelope.metrics.last_values import last_scalars
 
     if format_ is Listing.id:
         for envelope in found:

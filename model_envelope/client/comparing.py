@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from model_envelope.client.scalars import last_scalars
+from model_envelope.metrics.last_values import last_scalars
 from model_envelope.envelope import EnvelopeRecord
 
 if TYPE_CHECKING:

@@ -1,0 +1,94 @@
+"""The targets that services run at, opened once, and what they have."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from threading import RLock
+
+from model_envelope.deployment.targets.opening import open_target
+from model_envelope.deployment.targets.protocol import Platform, Route, Running, Target
+from model_envelope.errors import DeploymentError, FenceLost, TargetFailed
+from model_envelope.store.rows import DeploymentRecord, ServiceRecord
+
+_TRIES = 5
+_log = logging.getLogger(__name__)
+
+
+class Places:
+    """Targets by their kind. May be used by several threads."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._lock = RLock()
+        self._targets: dict[str, Target] = {}
+        self._seen: dict[str, tuple[Running, ...]] = {}
+
+    def target(self, kind: str) -> Target:
+        """The target of a kind.
+
+        Raises:
+            InvalidInput: there is none.
+            MissingDependency: a package for it is not installed.
+        """
+        with self._lock:
+            if kind not in self._targets:
+                self._targets[kind] = open_target(kind, self._platform)
+            return self._targets[kind]
+
+    def kinds(self, record: ServiceRecord, ledger: Iterable[DeploymentRecord]) -> tuple[str, ...]:
+        """Kinds of all targets at which a service may have something."""
+        targets = [record.target, *(deployment.target for deployment in ledger)]
+        return tuple(dict.fromkeys(str(target["kind"]) for target in targets if "kind" in target))
+
+    def releases(self, service: str, kinds: Iterable[str], *, now: bool) -> tuple[Running, ...]:
+        """What the targets have of a service: now, or when it was first asked for.
+
+        Before the first look at a target its routes are set anew, for whatever befell it.
+        """
+        found: list[Running] = []
+        for kind in kinds:
+            releases = self.target(kind).running() if now else self._first_look(kind)
+            found += [running for running in releases if running.service == service]
+        return tuple(found)
+
+    def route(self, kind: str) -> None:
+        """Have the target of a kind give traffic as the store says.
+
+        Several processes may do so at once, each with what it has read: whoever comes last
+        must have read the last state, so it is read again afterwards.
+
+        Raises:
+            TargetFailed: it cannot, or others change it all the time.
+        """
+        store, target = self._platform.store, self.target(kind)
+        for _ in range(_TRIES):
+            live = store.routes(kind)
+            # Routes to what is gone would keep the others from theirs.
+            there = {running.release for running in target.running()}
+            routes = [
+                Route(service=route.service, release=route.deployment, fence=route.fence)
+                for route in live
+                if route.deployment in there
+            ]
+            try:
+                target.route(routes)
+            except FenceLost as error:
+                _log.info("Reading the routes of %s again: %s", kind, error)
+                continue
+            if store.routes(kind) == live:
+                return
+        raise TargetFailed(
+            f"The routes of target {kind!r} could not be set in {_TRIES} tries: other processes "
+            "change them, or it has seen newer ones than this store has."
+        )
+
+    def _first_look(self, kind: str) -> tuple[Running, ...]:
+        with self._lock:
+            if kind not in self._seen:
+                try:
+                    self.route(kind)
+                except DeploymentError as error:
+                    _log.warning("The routes of %s are left as they are: %s", kind, error)
+                self._seen[kind] = self.target(kind).running()
+            return self._seen[kind]
