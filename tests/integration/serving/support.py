@@ -47,7 +47,8 @@ class Service:
     ) -> None:
         self.plan = plan
         self.listener = listener or socket.create_server(("127.0.0.1", 0))
-        self.port = int(self.listener.getsockname()[1])
+        address = self.listener.getsockname()
+        self.port = 0 if isinstance(address, str) else int(address[1])
         self.log = folder / f"{plan.release}.log"
         self.process, self.report = self._start(folder, *arguments)
 
