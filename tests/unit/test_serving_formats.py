@@ -61,7 +61,7 @@ def test_an_answer_has_the_form_of_the_question(model: tuple[Codec, Predictor]) 
         ({"count": 2**63}, "count", str(2**63)),
         ({"kind": 1}, "kind", "1"),
         ({"kind": ["x" * 100]}, "kind", f'["{"x" * 58}…'),
-        ({"price": float("nan")}, "price", "nan"),
+        ({"price": float("nan")}, "price", "NaN"),
     ],
 )
 def test_a_wrong_value_is_named_by_column_and_row(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import pyarrow as pa
@@ -11,13 +12,15 @@ import pyarrow as pa
 from model_envelope.errors import SchemaError
 from model_envelope.runtime.calling import Predictor
 from model_envelope.runtime.spec import FunctionSpec
-from model_envelope.serving.formats import native
+from model_envelope.serving.formats import mlflow, native, tables
 from model_envelope.serving.formats.answers import Answers
 from model_envelope.serving.formats.columns import Columns, Layout
-from model_envelope.serving.formats.media import JSON, media_of
+from model_envelope.serving.formats.media import ARROW, CSV, JSON, media_of, preferred
+from model_envelope.serving.formats.native import Encode
 from model_envelope.serving.formats.refusals import BadRequest
 from model_envelope.serving.formats.response import Response
 from model_envelope.serving.formats.rows import RowReader
+from model_envelope.serving.formats.v2 import V2
 
 Dialect = Literal["native", "mlflow", "v2"]
 """Which protocol a route speaks."""
@@ -46,9 +49,14 @@ class Codec:
     """Reads requests for one query function and writes their answers.
 
     Made once; may be used by many threads.
+
+    Args:
+        spec: the function. SchemaError if it was saved without a sample.
+        model: the name in the answers of the Open Inference Protocol.
+        version: the same of its version.
     """
 
-    def __init__(self, spec: FunctionSpec) -> None:
+    def __init__(self, spec: FunctionSpec, *, model: str = "", version: str = "") -> None:
         if spec.input is None or spec.output is None:
             raise SchemaError(
                 f"{spec.name!r} was saved without api_input: it cannot be served. Save it again "
@@ -57,7 +65,10 @@ class Codec:
         self.spec = spec
         self.layout = Layout(spec.input)
         self.answers = Answers(spec.output)
+        self.v2 = V2(spec, self.layout, self.answers, model=model, version=version)
         self._reader = RowReader(self.layout)
+        self._predictions = mlflow.Predictions(spec)
+        self._writers = {JSON: self._write_json, ARROW: self._write_arrow, CSV: self._write_csv}
 
     def read(
         self,
@@ -82,10 +93,47 @@ class Codec:
             BadRequest: it cannot be predicted; says what is wrong where.
         """
         media = media_of(media_type)
-        if media != JSON:
-            raise BadRequest(f"{media!r} is not taken here.", status=415)
-        columns, write = native.read(body, self._reader, self.answers)
+        if dialect == "v2":
+            return self._read_v2(body, media, header_length)
+        if media == JSON:
+            return self._read_json(body, dialect, accept)
+        if media == ARROW:
+            return self._request(
+                tables.read_arrow(body, self.layout), native.records, accept, media
+            )
+        if media == CSV:
+            columns = tables.read_csv(body, self.layout)
+            if dialect == "mlflow":
+                return self._request(columns, self._predictions.encode, accept, JSON)
+            return self._request(columns, native.records, accept, media)
+        raise BadRequest(f"{media} is not taken here, but {JSON}, {ARROW} and {CSV}.", status=415)
+
+    def _read_json(self, body: bytes, dialect: Dialect, accept: str) -> Request:
+        if dialect == "mlflow":
+            columns = mlflow.read(body, self._reader)
+            return self._request(columns, self._predictions.encode, accept, JSON)
+        columns, encode = native.read(body, self._reader)
+        return self._request(columns, encode, accept, JSON)
+
+    def _read_v2(self, body: bytes, media: str, header_length: int | None) -> Request:
+        columns, write = self.v2.read(body, media, header_length)
         return Request(columns, columns.rows, write)
+
+    def _request(self, columns: Columns, encode: Encode, accept: str, default: str) -> Request:
+        media = preferred(accept, default)
+        write = self._writers[media]
+        return Request(columns, columns.rows, partial(write, encode))
+
+    def _write_json(self, encode: Encode, table: pa.Table) -> Response:
+        return Response(encode(self.answers, table), JSON)
+
+    def _write_arrow(self, _: Encode, table: pa.Table) -> Response:
+        return Response(tables.write_arrow(table), ARROW)
+
+    def _write_csv(self, encode: Encode, table: pa.Table) -> Response:
+        if any(pa.types.is_nested(type_) for type_ in table.schema.types):
+            return self._write_json(encode, table)
+        return Response(tables.write_csv(table), CSV)
 
     def predict(self, predictor: Predictor, parts: Sequence[Columns]) -> pa.Table:
         """Predict the rows of one or many requests at once.

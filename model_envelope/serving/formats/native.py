@@ -16,42 +16,51 @@ import pyarrow as pa
 
 from model_envelope.serving.formats.answers import Answers
 from model_envelope.serving.formats.columns import Columns
-from model_envelope.serving.formats.media import JSON
-from model_envelope.serving.formats.response import Response
 from model_envelope.serving.formats.rows import RowReader, decode
 
 COLUMNS = "columns"
 
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
-Write = Callable[[pa.Table], Response]
+Encode = Callable[[Answers, pa.Table], bytes]
 
 
-def read(body: bytes, reader: RowReader, answers: Answers) -> tuple[Columns, Write]:
-    """Rows, and how to answer them.
+def read(body: bytes, reader: RowReader) -> tuple[Columns, Encode]:
+    """Rows, and how to answer them in JSON.
 
     Raises:
         BadRequest: it is no JSON, or does not fit.
     """
     if not body.lstrip(b" \t\r\n").startswith(b"{"):
-        return reader.records(body), lambda table: _json(answers.encode(answers.rows(table)))
-    members: Any
+        return reader.records(body), records
+    found = members(body)
+    if found.keys() == {COLUMNS}:
+        return reader.columnar(found[COLUMNS]), _columnar
+    return reader.one(body), _one
+
+
+def members(body: bytes) -> dict[str, Any]:
+    """The members of an object: not yet decoded, or decoded where NaN is to be shown.
+
+    Raises:
+        BadRequest: 400 it is no JSON.
+    """
     try:
-        members = _MEMBERS.decode(body)
+        return _MEMBERS.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        members = decode(body)
-    if members.keys() == {COLUMNS}:
-        found = members[COLUMNS]
-        is_raw = isinstance(found, msgspec.Raw)
-        columns = reader.columnar(found) if is_raw else reader.columnar_values(found)
-        return columns, lambda table: _json(_columnar(answers, table))
-    return reader.one(body), lambda table: _json(answers.encode(answers.rows(table)[0]))
+        found: dict[str, Any] = decode(body)
+        return found
+
+
+def records(answers: Answers, table: pa.Table) -> bytes:
+    """Records in an array."""
+    return answers.encode(answers.rows(table))
+
+
+def _one(answers: Answers, table: pa.Table) -> bytes:
+    return answers.encode(answers.rows(table)[0])
 
 
 def _columnar(answers: Answers, table: pa.Table) -> bytes:
     named = dict(zip(answers.names, answers.columns(table), strict=True))
     return answers.encode({COLUMNS: named})
-
-
-def _json(body: bytes) -> Response:
-    return Response(body, JSON)

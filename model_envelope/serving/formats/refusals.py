@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -89,12 +90,22 @@ def from_schema_error(error: SchemaError, columns: Mapping[str, str]) -> BadRequ
     return BadRequest(str(error), details=details)
 
 
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """`NaN`, `Infinity` or a number that no double holds, where a body had it."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
 def excerpt(value: Any) -> str:
     """A value as JSON, cut short."""
-    if isinstance(value, float):
-        return repr(value)  # JSON would show NaN as null
+    if isinstance(value, Constant):
+        return value.text[:_EXCERPT]
     try:
-        text = msgspec.json.encode(value).decode()
+        text = msgspec.json.encode(value, enc_hook=str).decode()
     except (TypeError, ValueError, RecursionError):
-        text = repr(type(value).__name__)
+        text = type(value).__name__
     return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}…"

@@ -19,6 +19,7 @@ from model_envelope.serving.formats.columns import Cells, Columns, Layout
 from model_envelope.serving.formats.refusals import (
     SHOWN,
     BadRequest,
+    Constant,
     excerpt,
     problem,
     unfit,
@@ -61,7 +62,7 @@ class RowReader:
         found = decode(body)
         if not isinstance(found, list):
             raise BadRequest("An array of records is expected.")
-        return self._slow_records(found)
+        return self.record_values(found)
 
     def one(self, body: bytes | msgspec.Raw) -> Columns:
         """`{…}`."""
@@ -71,10 +72,12 @@ class RowReader:
                 return self._checked([(value,) for value in astuple(row)], 1)
             except _REFUSED_BY_DECODER:
                 pass
-        return self._slow_records([decode(body)], single=True)
+        return self.record_values([decode(body)], single=True)
 
-    def columnar(self, body: bytes | msgspec.Raw) -> Columns:
-        """`{"a": […], …}`."""
+    def columnar(self, body: Any) -> Columns:
+        """`{"a": […], …}`; decoded already, if it is no bytes."""
+        if not isinstance(body, (bytes, msgspec.Raw)):
+            return self.columnar_values(body)
         if self._typed:
             try:
                 cells = astuple(self._columnar.decode(body))
@@ -84,7 +87,7 @@ class RowReader:
         return self.columnar_values(decode(body))
 
     def columnar_values(self, found: Any) -> Columns:
-        """The same, decoded."""
+        """Columns that are decoded already."""
         if not isinstance(found, dict):
             raise BadRequest("An object with an array for each column is expected.")
         self._require_names([(found, None)])
@@ -155,7 +158,8 @@ class RowReader:
         if wrong:
             raise unfit(wrong)
 
-    def _slow_records(self, rows: list[Any], *, single: bool = False) -> Columns:
+    def record_values(self, rows: list[Any], *, single: bool = False) -> Columns:
+        """Records that are decoded already."""
         wrong = [
             problem(None, i, "an object", excerpt(row))
             for i, row in enumerate(rows)
@@ -174,8 +178,7 @@ class RowReader:
             column = []
             for row, value in enumerate(cells[i]):
                 try:
-                    # The decoder takes NaN from Python, but it is no JSON.
-                    column.append(msgspec.convert(_refuse_nan(value), form))
+                    column.append(msgspec.convert(value, form))
                 except (msgspec.ValidationError, ValueError, RecursionError):
                     wrong.append(problem(name, row, self.layout.expected(i), excerpt(value)))
             typed.append(column)
@@ -234,16 +237,21 @@ def decode(body: bytes | msgspec.Raw) -> Any:
 
 
 def _lenient(body: bytes, error: Exception) -> Any:
-    if not _has_constant(body):
+    # Only what can be pointed at: `NaN`, and numbers that no double holds.
+    if b"NaN" not in body and b"Infinity" not in body and "out of range" not in str(error):
         raise BadRequest(_no_json(body, error), status=400) from error
     try:
-        return json.loads(body)
+        found = json.loads(body.decode(), parse_constant=Constant, parse_float=_finite)
+        # Half of a surrogate pair would break whatever shows it.
+        json.dumps(found, ensure_ascii=False, default=str).encode()
     except (ValueError, RecursionError) as worse:
         raise BadRequest(_no_json(body, error), status=400) from worse
+    return found
 
 
-def _has_constant(body: bytes) -> bool:
-    return b"NaN" in body or b"Infinity" in body
+def _finite(text: str) -> Any:
+    value = float(text)
+    return value if value - value == 0 else Constant(text)
 
 
 def _no_json(body: bytes, error: Exception) -> str:
@@ -255,12 +263,6 @@ def _no_json(body: bytes, error: Exception) -> str:
     if not body.strip():
         return "The body is empty. Send JSON."
     return f"The body is no JSON: {error}."
-
-
-def _refuse_nan(value: Any) -> Any:
-    if isinstance(value, float) and value - value != 0:
-        raise ValueError("NaN and Infinity are no JSON")
-    return value
 
 
 def _transposed(rows: Sequence[msgspec.Struct], width: int) -> Sequence[Values]:

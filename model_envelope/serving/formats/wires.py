@@ -277,7 +277,7 @@ def _uuid(type_: pa.DataType) -> Wire:
         read=lambda values: pa.ExtensionArray.from_storage(
             type_, pa.array([v if v is None else v.bytes for v in values], pa.binary(16))
         ),
-        write=to_list,
+        write=lambda array: [v if v is None else str(v) for v in array.to_pylist()],
     )
 
 

@@ -1,0 +1,91 @@
+"""Bodies that are tables already: Arrow IPC streams and CSV.
+
+As in a batch, columns may come in any order and be more than the function takes.
+"""
+
+from __future__ import annotations
+
+import io
+
+import pyarrow as pa
+import pyarrow.csv
+
+from model_envelope.errors import SchemaError
+from model_envelope.runtime import inputs, schemas
+from model_envelope.serving.formats.columns import Columns, Layout
+from model_envelope.serving.formats.refusals import BadRequest, from_schema_error
+
+
+def read_arrow(body: bytes, layout: Layout) -> Columns:
+    """Rows of an Arrow IPC stream.
+
+    Raises:
+        BadRequest: 400 it is none, 422 it does not fit.
+    """
+    try:
+        with pa.ipc.open_stream(body) as reader:
+            table = reader.read_all()
+        table.validate(full=True)
+        _ = table.column_names  # they are not checked to be UTF-8
+    except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
+        raise BadRequest(f"The body is no Arrow IPC stream: {error}", status=400) from error
+    return fitted(table, layout)
+
+
+def read_csv(body: bytes, layout: Layout) -> Columns:
+    """Rows of a CSV file with a header. Empty fields are missing.
+
+    Raises:
+        BadRequest: 422 it does not fit.
+    """
+    types = {
+        field.name: field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        for field in layout.schema
+    }
+    if any(pa.types.is_nested(type_) for type_ in types.values()):
+        raise BadRequest("CSV cannot hold the nested columns of this model: send JSON.", status=415)
+    options = pa.csv.ConvertOptions(
+        column_types=types,
+        null_values=[""],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+    )
+    try:
+        table = pa.csv.read_csv(
+            io.BytesIO(body),
+            read_options=pa.csv.ReadOptions(use_threads=False),
+            convert_options=options,
+        )
+        _ = table.column_names
+    except (pa.ArrowException, ValueError) as error:
+        raise BadRequest(f"The body is no CSV that fits the model: {error}") from error
+    return fitted(table, layout)
+
+
+def fitted(table: pa.Table, layout: Layout) -> Columns:
+    """The columns of a table that a function takes.
+
+    Raises:
+        BadRequest: 422, names each column that is missing or does not fit.
+    """
+    try:
+        found = inputs.conform(table, layout.signature)
+    except SchemaError as error:
+        expected = {field.name: schemas.type_name(field.type) for field in layout.schema}
+        raise from_schema_error(error, expected) from error
+    return Columns(layout, tuple(found.columns), found.num_rows)
+
+
+def write_arrow(table: pa.Table) -> bytes:
+    """An Arrow IPC stream."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def write_csv(table: pa.Table) -> bytes:
+    """CSV with a header."""
+    sink = pa.BufferOutputStream()
+    pa.csv.write_csv(table, sink)
+    return bytes(sink.getvalue())
