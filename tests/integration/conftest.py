@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import subprocess
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -24,6 +26,28 @@ def store(store_url: str) -> Iterator[Store]:
     """An empty store; the test runs on both databases."""
     with open_store(store_url) as opened:
         yield opened
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def emptied(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
+    """Gives the URL of an empty store, again and again."""
+    if request.param == "sqlite":
+        template = request.getfixturevalue("sqlite_template")
+
+        def fresh() -> str:
+            file = Path(tempfile.mkdtemp(dir=tmp_path)) / "store.sqlite"
+            shutil.copy(template, file)
+            return f"sqlite:///{file}"
+
+        return fresh
+    server = request.getfixturevalue("postgres_server")
+    database = request.getfixturevalue("postgres_store_database")
+
+    def empty() -> str:
+        server.empty_store(database)
+        return str(server.url(database))
+
+    return empty
 
 
 @pytest.fixture

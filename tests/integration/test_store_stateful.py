@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -243,28 +242,6 @@ class StoreMachine(RuleBasedStateMachine):
     def artifacts_are_those_of_envelopes(self) -> None:
         found = set(self.artifacts.list_ids()) - {"0" * 20}
         assert found == {saved.manifest.id for saved in self.model}
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def emptied(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
-    """Gives the URL of an empty store, again and again."""
-    if request.param == "sqlite":
-        template = request.getfixturevalue("sqlite_template")
-
-        def fresh() -> str:
-            file = Path(tempfile.mkdtemp(dir=tmp_path)) / "store.sqlite"
-            shutil.copy(template, file)
-            return f"sqlite:///{file}"
-
-        return fresh
-    server = request.getfixturevalue("postgres_server")
-    database = request.getfixturevalue("postgres_store_database")
-
-    def empty() -> str:
-        server.empty_store(database)
-        return str(server.url(database))
-
-    return empty
 
 
 def test_the_store_is_what_its_model_says(emptied: Callable[[], str]) -> None:
