@@ -17,7 +17,7 @@ from model_envelope.store.rows import DeploymentRecord, ServiceRecord
 from model_envelope.store.store import Store
 
 Need = Literal["nothing", "settle", "deploy", "restore", "undeploy", "wait"]
-"""`settle`: what should be live is, but traffic and left-overs have to be put right."""
+"""`settle`: what should be live is there, but its traffic or left-overs have to be put right."""
 
 _RULE = re.compile(r"rule:(.+)@(\d+)")
 
@@ -49,6 +49,11 @@ class Assessment:
     tries: int = 0
     retry_at: datetime | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether what is wanted has not been brought to an end yet."""
+        return self.record.observed_generation < self.record.generation
+
 
 def assess(
     store: Store,
@@ -72,7 +77,9 @@ def assess(
     live = None
     if record.live_deployment is not None:
         live = store.deployment(record.live_deployment)
-    there = live is not None and any(found.release == live.id for found in releases)
+    mine = [found for found in releases if live is not None and found.release == live.id]
+    there = bool(mine)
+    limps = any(not found.ready for found in mine)
     strays = any(live is None or found.release != live.id for found in releases)
     open_ = record.observed_generation < record.generation
 
@@ -92,7 +99,7 @@ def assess(
     told = {}
     if refusal is not None and not runs:
         told = {"refused": True, "reason": refusal.reason, "last": refusal.id}
-    return need("settle" if open_ or strays else "nothing", **told)
+    return need("settle" if open_ or strays or limps else "nothing", **told)
 
 
 def gates_of(store: Store, record: ServiceRecord) -> tuple[Gate, ...]:

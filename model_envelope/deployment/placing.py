@@ -8,7 +8,7 @@ from threading import RLock
 
 from model_envelope.deployment.targets.opening import open_target
 from model_envelope.deployment.targets.protocol import Platform, Route, Running, Target
-from model_envelope.errors import DeploymentError, FenceLost, TargetFailed
+from model_envelope.errors import FenceLost, TargetFailed
 from model_envelope.store.rows import DeploymentRecord, ServiceRecord
 
 _TRIES = 5
@@ -42,14 +42,13 @@ class Places:
         return tuple(dict.fromkeys(str(target["kind"]) for target in targets if "kind" in target))
 
     def releases(self, service: str, kinds: Iterable[str], *, now: bool) -> tuple[Running, ...]:
-        """What the targets have of a service: now, or when it was first asked for.
-
-        Before the first look at a target its routes are set anew, for whatever befell it.
-        """
+        """What the targets have of a service: now, or when they were first asked."""
         found: list[Running] = []
         for kind in kinds:
-            releases = self.target(kind).running() if now else self._first_look(kind)
-            found += [running for running in releases if running.service == service]
+            with self._lock:
+                if now or kind not in self._seen:
+                    self._seen[kind] = self.target(kind).running()
+                found += [running for running in self._seen[kind] if running.service == service]
         return tuple(found)
 
     def route(self, kind: str) -> None:
@@ -82,13 +81,3 @@ class Places:
             f"The routes of target {kind!r} could not be set in {_TRIES} tries: other processes "
             "change them, or it has seen newer ones than this store has."
         )
-
-    def _first_look(self, kind: str) -> tuple[Running, ...]:
-        with self._lock:
-            if kind not in self._seen:
-                try:
-                    self.route(kind)
-                except DeploymentError as error:
-                    _log.warning("The routes of %s are left as they are: %s", kind, error)
-                self._seen[kind] = self.target(kind).running()
-            return self._seen[kind]

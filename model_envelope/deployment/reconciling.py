@@ -18,9 +18,10 @@ from model_envelope.deployment.assessing import Assessment, assess, gates_of
 from model_envelope.deployment.failures import is_passing
 from model_envelope.deployment.lease import Lease
 from model_envelope.deployment.placing import Places
+from model_envelope.deployment.probing import ask
 from model_envelope.deployment.rollout import Attempt, Rollout, Tell
 from model_envelope.deployment.targets.protocol import Platform
-from model_envelope.errors import FenceLost
+from model_envelope.errors import FenceLost, TargetFailed
 from model_envelope.store.rows import ServiceRecord, StepState
 
 _log = logging.getLogger(__name__)
@@ -105,9 +106,13 @@ def reconcile(
     """
     store = platform.store
     records = store.services() if services is None else [store.service(n) for n in services]
+    found = sorted({record.name for record in records})
     work = _Work(platform, retry=retry, lease=lease, tell=tell or _untold)
+    if len(found) < 2:
+        # In this thread, which is the one that is interrupted.
+        return tuple(map(work.on, found))
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="reconcile") as pool:
-        return tuple(pool.map(work.on, sorted({record.name for record in records})))
+        return tuple(pool.map(work.on, found))
 
 
 class _Work:
@@ -193,9 +198,9 @@ class _Work:
     def _settle(self, found: Assessment, record: ServiceRecord, lease: Lease) -> None:
         """Traffic to what is live and to nothing else, and nothing else left."""
         for step, work in (("route", self._route), ("retire", self._sweep)):
-            self._note(record, lease, step, "running")
+            self._note(found, record, lease, step, "running")
             work(found, record, lease)
-            self._note(record, lease, step, "passed")
+            self._note(found, record, lease, step, "passed")
         self._store.observe(record.name, lease.fence, found.record.generation)
 
     def _undeploy(self, found: Assessment, lease: Lease) -> Outcome:
@@ -209,9 +214,15 @@ class _Work:
         self._tell(name, "undeploy", "passed")
         return Outcome(service=name, action="undeployed", reason=record.reason)
 
-    def _route(self, found: Assessment, _record: ServiceRecord, _lease: Lease) -> None:
+    def _route(self, found: Assessment, record: ServiceRecord, _lease: Lease) -> None:
         for kind in found.kinds:
-            self._places.route(kind)
+            try:
+                self._places.route(kind)
+            except TargetFailed as error:
+                # It may be about another service, which has its own turn.
+                if not _has_traffic(record):
+                    raise
+                _log.info("Not every route of %s could be set: %s", kind, error)
 
     def _sweep(self, found: Assessment, record: ServiceRecord, lease: Lease) -> None:
         """Stop every release of the service that is not the live one."""
@@ -222,10 +233,30 @@ class _Work:
                     lease.check()
                     target.stop(running.release, drain=_DRAIN)
 
-    def _note(self, record: ServiceRecord, lease: Lease, step: str, state: StepState) -> None:
-        if record.live_deployment is not None:
+    def _note(
+        self,
+        found: Assessment,
+        record: ServiceRecord,
+        lease: Lease,
+        step: str,
+        state: StepState,
+    ) -> None:
+        """Write a step into the ledger, unless it is but a look after what is live already."""
+        is_new = found.live is None or found.live.id != record.live_deployment
+        if record.live_deployment is not None and (is_new or found.is_open):
             self._store.add_step(record.live_deployment, lease.fence, step, state)
         self._tell(record.name, step, state)
+
+
+def _has_traffic(record: ServiceRecord) -> bool:
+    """Whether what answers at the URL of a service is its live release, if it has one."""
+    if record.live_deployment is None or record.url is None:
+        return record.live_deployment is None
+    try:
+        answer = ask(record.url, "GET", "/livez")
+    except TargetFailed:
+        return False
+    return answer.headers.get("x-release") == record.live_deployment
 
 
 def _of_attempt(record: ServiceRecord, attempt: Attempt, action: Action) -> Outcome:

@@ -83,7 +83,7 @@ class _Traffic(Gate):
             candidate.check()
             waited = time.monotonic() - began
             counts = candidate.target.split_counts(route)
-            enough = counts.requests >= self.min_requests
+            enough = counts.requests >= self.min_requests and self._comparable(counts)
             reason = self._too_many(counts) or (self._too_slow(counts) if enough else "")
             if reason:
                 return failed(reason, **asdict(counts))
@@ -91,8 +91,8 @@ class _Traffic(Gate):
                 return passed(**asdict(counts))
             if waited > max(self.patience, self.seconds):
                 return held(
-                    f"It saw {counts.requests} requests within {waited:.0f} s, and "
-                    f"{self.min_requests} are needed to judge it.",
+                    f"It saw {counts.requests} requests within {waited:.0f} s; to judge it, "
+                    f"{self.min_requests} are needed, and some that the live one answers.",
                     **asdict(counts),
                 )
             time.sleep(_PAUSE)
@@ -107,6 +107,10 @@ class _Traffic(Gate):
         if counts.failures > allowed:
             return f"It failed on {counts.failures} of {counts.requests} requests."
         return ""
+
+    def _comparable(self, counts: SplitCounts) -> bool:
+        """Whether the live one has answered something itself, where its speed is asked for."""
+        return self.max_slowdown is None or counts.live_seconds > 0
 
     def _too_slow(self, counts: SplitCounts) -> str:
         if self.max_slowdown is None or not counts.live_seconds:
