@@ -24,10 +24,11 @@ from sqlalchemy import Engine, delete, insert, update
 from benchmarks import postgres, report
 from model_envelope.envelope import Distribution, Environment, Manifest, Provenance
 from model_envelope.runtime.spec import FunctionSpec
+from model_envelope.store import bitmaps
 from model_envelope.store.engine import make_engine, parse_url
 from model_envelope.store.opening import open_store, upgrade
 from model_envelope.store.store import Store
-from model_envelope.store.tables import clock, envelope, tag, tag_count
+from model_envelope.store.tables import clock, envelope, tag, tag_bitmap, tag_count
 from model_envelope.tag_query import parse
 
 QUERIES = {
@@ -97,7 +98,7 @@ def _fill(engine: Engine, size: int) -> None:
     counts: Counter[tuple[str, str]] = Counter()
     manifest = _manifest().to_bytes().decode()
     with engine.begin() as connection:
-        for table in (tag, tag_count, envelope):
+        for table in (tag, tag_bitmap, tag_count, envelope):
             connection.execute(delete(table))
         every = _models(size)
         while models := list(islice(every, BATCH)):
@@ -114,6 +115,8 @@ def _fill(engine: Engine, size: int) -> None:
             )
         counted = [{"key": k, "value": v, "envelopes": n} for (k, v), n in counts.items()]
         connection.execute(insert(tag_count), counted)
+        marks = ((k, v, revision) for revision, tags in _models(size) for k, v in tags.items())
+        bitmaps.mark(connection, marks, present=True)
         connection.execute(update(clock).values(revision=size))
 
 

@@ -16,6 +16,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -118,6 +119,17 @@ tag_count = Table(
     Column("key", String(256), primary_key=True),
     Column("value", String(1024), primary_key=True),
     Column("envelopes", Integer, nullable=False),
+)
+
+# The same as bits: an envelope's place in its block of consecutive revisions, see `bitmaps`.
+tag_bitmap = Table(
+    "tag_bitmap",
+    metadata,
+    Column("key", String(256), primary_key=True),
+    Column("value", String(1024), primary_key=True),
+    Column("block", Revision, primary_key=True, autoincrement=False),
+    Column("bits", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 # Change feed and history in one append-only table. No foreign key: it outlives envelopes.

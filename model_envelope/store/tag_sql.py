@@ -1,21 +1,23 @@
 """Tag queries as SQL, with the same meaning as `TagQuery.evaluate`.
 
-Two ways to find envelopes. A scan walks all of them and checks each. But most queries have
+Three ways to find envelopes. A scan walks all of them and checks each. But most queries have
 a *cover*: a few tag values of which every match must have one, such as the rarest tag of a
-conjunction. Then only the envelopes with these values are walked, newest first, along the
-primary key of `tag`, and what the query still asks is checked by one index look-up each.
-The time for the newest match then depends neither on the size of the store nor on how
-common the other tags are.
+conjunction. Where the cover is small, only the envelopes with these values are walked, newest
+first, along the primary key of `tag`, and what the query still asks is checked by one index
+look-up each. Where even the rarest tag is common, the bitmaps of all tags say which envelopes
+to check, or that there is none.
 """
 
 from __future__ import annotations
 
 import operator
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from itertools import islice
 from math import inf
-from typing import Any, TypeAlias
+from typing import Any
 
 from sqlalchemy import (
     Column,
@@ -30,11 +32,12 @@ from sqlalchemy import (
     not_,
     or_,
     select,
-    text,
     true,
     union,
 )
 
+from model_envelope.store import bitmaps
+from model_envelope.store.bitmaps import TagValue
 from model_envelope.store.tables import envelope, metric_latest, tag, tag_count
 from model_envelope.tag_query import TagQuery
 from model_envelope.tag_query.expression import (
@@ -62,16 +65,14 @@ MAX_SCAN_TERMS = 8
 MAX_LOOKUPS = 5_000
 """Envelopes for which tags are looked up one by one when all matches are read."""
 
-LOOKUP_COST = 20
-"""What a look-up on PostgreSQL costs, in steps along an index."""
+MAX_WALK = 500
+"""Envelopes walked; of more, the bitmaps of several tags tell which to look at."""
 
-MIN_LOOKUPS = 1_000
-"""Look-ups from which on it pays to ask PostgreSQL for a merge first."""
+FIRST_LOOK = 4
+"""Envelopes looked at first of those that bitmaps tell."""
 
-MAX_MERGED = 4
-"""Tags merged with the one that is walked: the rarest."""
-
-TagValue: TypeAlias = tuple[str, str]
+MAX_LOOK = 4_000
+"""Envelopes looked at by one statement."""
 
 _COMPARE: Mapping[Comparison, Callable[[Any, float], ColumnElement[bool]]] = {
     "==": operator.eq,
@@ -145,6 +146,9 @@ def newest(
     counts = _counts(expression, connection)
     cover = _cover(expression, counts)
     window = _Window(limit, beyond, descending)
+    asked = _asked(expression)
+    if cover is not None and len(asked) > 1 and _size(cover, counts) > MAX_WALK:
+        return _by_bitmaps(connection, expression, frozenset().union(*asked), window)
     terms = sum(1 for _ in leaves(expression))
     if cover is None or len(cover) * terms > MAX_WALK_TERMS:
         lookups = cover is None and terms <= MAX_SCAN_TERMS
@@ -152,15 +156,7 @@ def newest(
         scan = select(envelope.c.revision, envelope.c.id).where(which)
         return window.ids(connection, [window.of(scan, envelope.c.revision)])
     ordered = _rarest_first(expression, counts)
-    walks = []
-    for value in sorted(cover):
-        rest = assume(ordered, *value)
-        others = _single_tags(rest)[:MAX_MERGED]
-        stretch: _Window | None = window
-        if _merging_pays(connection, value, others, counts):
-            stretch = _skip_ahead(connection, value, others, window)
-        if stretch is not None:
-            walks.append(_walk(rest, value, stretch))
+    walks = [_walk(assume(ordered, *value), value, window) for value in sorted(cover)]
     return window.ids(connection, walks)
 
 
@@ -221,51 +217,54 @@ def _walk(rest: Expression, value: TagValue, window: _Window) -> Select[Any]:
     return window.of(rows, walked.c.revision)
 
 
-def _skip_ahead(
-    connection: Connection, value: TagValue, others: Sequence[TagValue], window: _Window
-) -> _Window | None:
-    """The window from the first envelope on that has all these tags; None if none has.
-
-    PostgreSQL merges their index ranges for that. A nested loop would look up after all, or
-    worse: without statistics it compares each with each.
-    """
-    walked = tag.alias("walked")
-    rows = select(walked.c.revision).where(*_is(walked, value))
-    for other_value in others:
-        other = tag.alias()
-        rows = rows.join(other, other.c.revision == walked.c.revision)
-        rows = rows.where(*_is(other, other_value))
-    connection.execute(text("SET LOCAL enable_nestloop = off"))
-    first = connection.scalar(replace(window, limit=1).of(rows, walked.c.revision))
-    connection.execute(text("SET LOCAL enable_nestloop = on"))
-    if first is None:
-        return None
-    return replace(window, beyond=first + 1 if window.descending else first - 1)
-
-
-def _merging_pays(
-    connection: Connection,
-    value: TagValue,
-    others: Sequence[TagValue],
-    counts: Mapping[TagValue, int],
-) -> bool:
-    """Whether merging the index ranges of common tags is cheaper than looking them up."""
-    lookups = counts.get(value, 0)
-    return (
-        connection.dialect.name == "postgresql"
-        and bool(others)
-        and lookups > MIN_LOOKUPS
-        and lookups * LOOKUP_COST > _size(others, counts)
+def _by_bitmaps(
+    connection: Connection, expression: Expression, values: Collection[TagValue], window: _Window
+) -> list[str]:
+    """The matches among the envelopes that have the tags, by the bits of their tags."""
+    revisions = (
+        revision
+        for block in bitmaps.read(connection, values, window.beyond, window.descending)
+        for revision in block.revisions(
+            _possible(expression, block.bits) or 0, window.beyond, window.descending
+        )
     )
+    which = _visible(expression)
+    found: list[str] = []
+    look = max(FIRST_LOOK, window.limit)
+    while len(found) < window.limit and (some := list(islice(revisions, look))):
+        rows = select(envelope.c.revision, envelope.c.id)
+        rows = rows.where(envelope.c.revision.in_(some), which)
+        left = replace(window, limit=window.limit - len(found))
+        found += left.ids(connection, [left.of(rows, envelope.c.revision)])
+        look = min(look * 4, MAX_LOOK)
+    return found
 
 
-def _single_tags(expression: Expression) -> list[TagValue]:
-    """The tag values that every match has."""
-    return [
-        (term.key, term.values[0])
-        for term in clauses(expression)
-        if isinstance(term, TagIn) and len(term.values) == 1
-    ]
+def _possible(expression: Expression, bits: Mapping[TagValue, int]) -> int | None:
+    """The bits of envelopes that may satisfy an expression; None where tags do not tell."""
+    match expression:
+        case TagIn(key, values):
+            return reduce(operator.or_, (bits.get((key, value), 0) for value in values), 0)
+        case And(terms):
+            parts = [part for term in terms if (part := _possible(term, bits)) is not None]
+            return reduce(operator.and_, parts) if parts else None
+        case Or(terms):
+            every = [_possible(term, bits) for term in terms]
+            parts = [part for part in every if part is not None]
+            return reduce(operator.or_, parts, 0) if len(parts) == len(every) else None
+        case _:
+            return None
+
+
+def _asked(expression: Expression) -> list[frozenset[TagValue]]:
+    """The tag values of each term that `_possible` looks at."""
+    match expression:
+        case TagIn(key, values):
+            return [frozenset((key, value) for value in values)]
+        case And(terms) | Or(terms):
+            return [values for term in terms for values in _asked(term)]
+        case _:
+            return []
 
 
 def _is(tags: FromClause, value: TagValue) -> tuple[ColumnElement[bool], ...]:

@@ -12,7 +12,7 @@ from sqlalchemy import insert as plain_insert
 from model_envelope import names
 from model_envelope.envelope import Reproducible
 from model_envelope.errors import InvalidTag
-from model_envelope.store import changes, reading
+from model_envelope.store import bitmaps, changes, reading
 from model_envelope.store.changes import Tick
 from model_envelope.store.database import insert, printable
 from model_envelope.store.references import refuse_if_used
@@ -84,26 +84,28 @@ def _edit_tags(
     connection.execute(
         delete(tag).where(tag.c.envelope_id == envelope_id, tag.c.key.in_(list(before)))
     )
-    _count(connection, before, -1)
+    _index(connection, row.revision, before, -1)
     add(connection, envelope_id, row.revision, after)
     touch(connection, envelope_id, moment)
     changes.append(connection, moment, "tags", envelope_id, actor, before=before, after=after)
 
 
 def add(connection: Connection, envelope_id: str, revision: int, tags: Mapping[str, str]) -> None:
-    """Insert tags that the envelope, created in that revision, does not have; count them."""
+    """Insert tags that the envelope, created in that revision, does not have."""
     rows = [
         {"key": key, "value": value, "revision": revision, "envelope_id": envelope_id}
         for key, value in tags.items()
     ]
     if rows:
         connection.execute(plain_insert(tag), rows)
-        _count(connection, tags, +1)
+        _index(connection, revision, tags, +1)
 
 
-def _count(connection: Connection, tags: Mapping[str, str], change: int) -> None:
+def _index(connection: Connection, revision: int, tags: Mapping[str, str], change: int) -> None:
+    """Count tags and mark their bits, of an envelope that got them (+1) or lost them (-1)."""
     if not tags:
         return
+    bitmaps.mark(connection, [(k, v, revision) for k, v in tags.items()], present=change > 0)
     statement = insert(connection, tag_count)
     counted = statement.on_conflict_do_update(
         index_elements=[tag_count.c.key, tag_count.c.value],
@@ -153,12 +155,13 @@ def delete_envelope(connection: Connection, envelope_id: str, grace: timedelta, 
         EnvelopeNotFound: there is no such envelope.
         EnvelopeInUse: a service needs it.
     """
-    if lock_envelope(connection, envelope_id, even_deleted=True).deleted_at is not None:
+    row = lock_envelope(connection, envelope_id, even_deleted=True)
+    if row.deleted_at is not None:
         return
     refuse_if_used(connection, envelope_id)
     moment = changes.tick(connection)
     touch(connection, envelope_id, moment, deleted_at=moment.at, purge_at=moment.at + grace)
-    _count(connection, _tags(connection, envelope_id), -1)
+    _index(connection, row.revision, _tags(connection, envelope_id), -1)
     changes.append(connection, moment, "deleted", envelope_id, actor)
 
 
@@ -168,11 +171,12 @@ def undelete(connection: Connection, envelope_id: str, actor: str) -> None:
     Raises:
         EnvelopeNotFound: there never was one, or its grace period is over and it is gone.
     """
-    if lock_envelope(connection, envelope_id, even_deleted=True).deleted_at is None:
+    row = lock_envelope(connection, envelope_id, even_deleted=True)
+    if row.deleted_at is None:
         return
     moment = changes.tick(connection)
     touch(connection, envelope_id, moment, deleted_at=None, purge_at=None)
-    _count(connection, _tags(connection, envelope_id), +1)
+    _index(connection, row.revision, _tags(connection, envelope_id), +1)
     changes.append(connection, moment, "undeleted", envelope_id, actor)
 
 

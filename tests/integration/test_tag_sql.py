@@ -19,10 +19,10 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, delete, event, func, insert, select, text
 
-from model_envelope.store import tag_sql
+from model_envelope.store import bitmaps, tag_sql
 from model_envelope.store.engine import make_engine, parse_url
 from model_envelope.store.near_misses import near_misses
-from model_envelope.store.tables import envelope, metric_latest, tag, tag_count
+from model_envelope.store.tables import envelope, metric_latest, tag, tag_bitmap, tag_count
 from model_envelope.tag_query import TagQuery, parse
 from model_envelope.tag_query.expression import (
     Expression,
@@ -69,7 +69,7 @@ def engine(store_url: str) -> Iterator[Engine]:
 
 def fill(connection: Connection, stored: Sequence[Saved]) -> None:
     """Replace everything: revisions from 1 on."""
-    for table in (metric_latest, tag, envelope):
+    for table in (metric_latest, tag, tag_bitmap, envelope):
         connection.execute(delete(table))
     numbered = [(id_of(revision), revision, saved) for revision, saved in enumerate(stored, 1)]
     rows: dict[Any, list[dict[str, Any]]] = {
@@ -93,6 +93,12 @@ def fill(connection: Connection, stored: Sequence[Saved]) -> None:
     for table, values in rows.items():
         if values:
             connection.execute(insert(table), values)
+    marks = [
+        (row["key"], row["value"], row["revision"])
+        for row in rows[tag]
+        if not stored[row["revision"] - 1].deleted
+    ]
+    bitmaps.mark(connection, marks, present=True)
     count_tags(connection, Counter(item for saved in stored for item in saved.tags.items()))
 
 
@@ -400,7 +406,6 @@ PLANNED = [
     "passes_tests == 'true' and region == 'US' and run == '7'",
     "name == 'rare' and region != 'UK' and not stage and (passes_tests == 'true' or region)",
     "name == 'rare' and region == 'UK' or name in ('rare', 'run-7') and region == 'US'",
-    "region == 'US' and passes_tests == 'true' and name",
 ]
 
 
@@ -434,7 +439,7 @@ class Work:
 
 
 @pytest.mark.parametrize("find", [tag_sql.latest, tag_sql.count])
-@pytest.mark.parametrize("query", PLANNED[:-1])
+@pytest.mark.parametrize("query", PLANNED)
 def test_sqlite_works_no_more_in_a_larger_store(
     sqlite_store_url: str, query: str, find: Callable[[TagQuery, Connection], object]
 ) -> None:
@@ -448,6 +453,20 @@ def test_sqlite_works_no_more_in_a_larger_store(
             steps[size] = work.steps
     engine.dispose()
     assert 0 < steps[5_000] <= 1.2 * steps[200]
+
+
+COMMON = "region == 'US' and parity == '{}' and passes_tests == 'true'"
+
+
+def test_common_tags_are_not_looked_up_one_by_one_in_sqlite(sqlite_store_url: str) -> None:
+    engine = make_engine(parse_url(sqlite_store_url))
+    with engine.begin() as connection:
+        fill(connection, world(LARGE))
+        work = Work(connection)
+        assert tag_sql.latest(parse(COMMON.format("even")), connection) is None
+        assert tag_sql.latest(parse(COMMON.format("odd")), connection) == id_of(LARGE)
+        assert 0 < work.steps < LARGE / 4
+    engine.dispose()
 
 
 @pytest.fixture(scope="module", params=["with statistics", "without statistics"])
@@ -484,15 +503,32 @@ def test_latest_on_postgres_reads_the_rarest_tag_only(
     assert sum(map(rows_read, nodes)) < 200
 
 
-COMMON = "region == 'US' and parity == '{}' and passes_tests == 'true'"
-
-
-def test_a_miss_among_common_tags_on_postgres_looks_nothing_up(large_postgres: Connection) -> None:
+def test_common_tags_are_not_looked_up_one_by_one_in_postgres(large_postgres: Connection) -> None:
     before = index_scans(large_postgres)
     assert tag_sql.latest(parse(COMMON.format("even")), large_postgres) is None
-    assert index_scans(large_postgres) - before < 10
+    assert index_scans(large_postgres) == before
     assert tag_sql.latest(parse(COMMON.format("odd")), large_postgres) == id_of(LARGE)
-    assert large_postgres.scalar(text("SHOW enable_nestloop")) == "on"
+    assert index_scans(large_postgres) - before < 20
+
+
+def test_a_page_may_end_in_the_middle_of_a_block_and_go_on_there(store_url: str) -> None:
+    engine = make_engine(parse_url(store_url))
+    query = parse(COMMON.format("odd") + " and run != '6001'")
+    stored = world(LARGE)
+    expected = [r for r, saved in enumerate(stored, 1) if query.evaluate(saved.tags)]
+    with engine.begin() as connection:
+        fill(connection, stored)
+        for descending in (True, False):
+            found: list[str] = []
+            beyond = None
+            in_order = expected[::-1] if descending else expected
+            while page := tag_sql.newest(
+                query, connection, limit=700, beyond=beyond, descending=descending
+            ):
+                found += page
+                beyond = in_order[len(found) - 1]
+            assert found == [id_of(revision) for revision in in_order]
+    engine.dispose()
 
 
 @pytest.mark.parametrize(
