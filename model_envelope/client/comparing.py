@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from model_envelope.metrics.last_values import last_scalars
 from model_envelope.envelope import EnvelopeRecord
+from model_envelope.metrics.last_values import last_scalars
 
 if TYPE_CHECKING:
     from model_envelope.client.client import Client
