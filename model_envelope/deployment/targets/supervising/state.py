@@ -40,7 +40,9 @@ class Launch:
 class ServiceState:
     """A service: who may start releases, which there are, and whose the traffic is.
 
-    `fence` is the highest seen, `live_fence` that of the last route.
+    `fence` is the highest of any start: an older one starts nothing. `live_fence` is that of
+    the last route: an older one gets no traffic. They are two, because what is live keeps its
+    fence while a later one starts releases, and may have to be routed again meanwhile.
     """
 
     fence: int = 0

@@ -95,7 +95,7 @@ class Supervisor:
     async def do_start(self, launch: Mapping[str, Any], plan: str) -> dict[str, Any]:
         """Start a release off-traffic, or start at once what waits for its next try."""
         wanted = Launch.from_json(launch)
-        self._see(wanted.fence)
+        self._check_fence(wanted.fence, self._state.fence)
         folder = releases(self._folder) / wanted.release
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_private(folder / "plan.json", plan)
@@ -103,6 +103,7 @@ class Supervisor:
         if known is not None:
             # How many there are is `do_scale`'s from then on.
             wanted = replace(wanted, replicas=known.replicas)
+        self._state.fence = wanted.fence
         self._state.launches[wanted.release] = wanted
         self._save()
         self._fill(wanted)
@@ -116,7 +117,7 @@ class Supervisor:
         if release != self._state.live:
             if release not in self._state.launches:
                 raise TargetFailed(f"Release {release} is not here: start it first.")
-            self._see(fence)
+            self._check_fence(fence, self._state.live_fence)
             self._state.live, self._split = release, None
         self._state.live_fence = max(fence, self._state.live_fence)
         self._save()
@@ -198,13 +199,12 @@ class Supervisor:
             "detail": next((r.detail for r in replicas if r.detail), ""),
         }
 
-    def _see(self, fence: int) -> None:
-        if fence < self._state.fence:
+    def _check_fence(self, fence: int, seen: int) -> None:
+        if fence < seen:
             raise FenceLost(
                 f"Service {self._folder.name} was taken over since: fence {fence} is older "
-                f"than {self._state.fence}."
+                f"than {seen}."
             )
-        self._state.fence = fence
 
     def _check_live(self, release: str, fence: int) -> None:
         if release != self._state.live or fence < self._state.live_fence:

@@ -1,0 +1,77 @@
+"""Models that behave, and that do not. Made in functions, so that they travel by value."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+
+Model = Callable[[pd.DataFrame], Any]
+
+
+def times(factor: float) -> Model:
+    """Multiplies its column `a`."""
+
+    def model(frame: pd.DataFrame) -> pd.Series:
+        return frame["a"] * factor
+
+    return model
+
+
+def sleeping() -> Model:
+    """Doubles `a`, and takes as many seconds as it says."""
+
+    def model(frame: pd.DataFrame) -> pd.Series:
+        time.sleep(float(frame["a"].max()))
+        return frame["a"] * 2
+
+    return model
+
+
+def mortal() -> Model:
+    """Doubles `a` and prints it; 666 is its end."""
+
+    def model(frame: pd.DataFrame) -> pd.Series:
+        print("asked for", list(frame["a"]), flush=True)
+        if (frame["a"] == 666).any():
+            os._exit(7)
+        return frame["a"] * 2
+
+    return model
+
+
+def telling() -> Model:
+    """The variables of its process."""
+
+    def model(frame: pd.DataFrame) -> pd.DataFrame:
+        seen = " ".join(f"{name}={value}" for name, value in os.environ.items())
+        return pd.DataFrame({"seen": [seen] * len(frame)})
+
+    return model
+
+
+def unloadable(fault: str) -> Any:
+    """Loads where it is saved, and not where it is served: it raises, exits or hangs."""
+
+    class Unloadable:
+        def __init__(self) -> None:
+            self.fault = fault
+
+        def __setstate__(self, state: dict[str, Any]) -> None:
+            self.__dict__.update(state)
+            if "PYTEST_CURRENT_TEST" in os.environ:
+                return
+            if self.fault == "raises":
+                raise RuntimeError("the weights are not what they were")
+            if self.fault == "exits":
+                print("out of here", flush=True)
+                os._exit(3)
+            time.sleep(3600)
+
+        def predict(self, frame: pd.DataFrame) -> pd.Series:
+            return frame["a"] * 2
+
+    return Unloadable()
