@@ -9,7 +9,10 @@ STORE = "MODEL_ENVELOPE_STORE"
 ARTIFACTS = "MODEL_ENVELOPE_ARTIFACTS"
 HOME = "MODEL_ENVELOPE_HOME"
 CACHE = "MODEL_ENVELOPE_CACHE"
+STATE = "MODEL_ENVELOPE_STATE"
 SPARK_MASTER = "MODEL_ENVELOPE_SPARK_MASTER"
+BASE_IMAGE = "MODEL_ENVELOPE_BASE_IMAGE"
+IMAGE_REPOSITORY = "MODEL_ENVELOPE_IMAGE_REPOSITORY"
 
 
 def home() -> Path:
@@ -32,6 +35,21 @@ def cache() -> Path:
     return Path(os.environ.get(CACHE) or "~/.cache/model-envelope").expanduser()
 
 
+def state() -> Path:
+    """The folder of what runs on this machine: supervisors of services, the proxy's routes."""
+    return Path(os.environ.get(STATE) or home() / "state").expanduser()
+
+
 def spark_master() -> str:
     """The Spark master of batch predictions outside Airflow."""
     return os.environ.get(SPARK_MASTER) or "local[*]"
+
+
+def base_image() -> str:
+    """The image that services' images are built on: any with glibc and what Python links to."""
+    return os.environ.get(BASE_IMAGE) or "docker.io/library/python:3.13-slim-bookworm"
+
+
+def image_repository() -> str:
+    """Where services' images are tagged; `registry.example/team/models` to push them there."""
+    return os.environ.get(IMAGE_REPOSITORY) or "model-envelope"

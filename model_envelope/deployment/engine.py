@@ -1,0 +1,51 @@
+"""The Docker engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from model_envelope.errors import TargetFailed
+from model_envelope.optional import require
+
+
+@contextmanager
+def connected(*, timeout: float = 600) -> Iterator[Any]:
+    """A client of the engine that `DOCKER_HOST` names, or of this machine's.
+
+    Raises:
+        MissingDependency: the docker package is not installed.
+        TargetFailed: the engine does not answer.
+    """
+    docker = require("docker", "docker")
+    with failures("Docker does not answer"):
+        client = docker.from_env(timeout=timeout)
+    try:
+        with failures("Docker does not answer"):
+            client.ping()
+        yield client
+    finally:
+        client.close()
+
+
+@contextmanager
+def failures(what: str) -> Iterator[None]:
+    """Make `TargetFailed` of whatever the engine, or the way to it, raises.
+
+    Raises:
+        TargetFailed: says what could not be done, and why.
+    """
+    docker = require("docker", "docker")
+    requests = require("requests", "docker")
+    try:
+        yield
+    except docker.errors.APIError as error:
+        raise TargetFailed(
+            f"{what}; the Docker engine says: {error.explanation or error}"
+        ) from error
+    except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
+        raise TargetFailed(
+            f"{what}: {error}. See that the engine runs (`docker info`), and that this user may "
+            "use it; DOCKER_HOST names another one."
+        ) from error

@@ -1,0 +1,1 @@
+"""Programs that run inside images, by the standard library alone."""
