@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         batch_predict,
         connect,
         count,
+        deploy,
         facets,
         get,
         latest,
@@ -32,7 +33,11 @@ if TYPE_CHECKING:
         plot,
         predict,
         query,
+        reconcile,
+        rollback,
         save_model,
+        services,
+        undeploy,
         why,
     )
 
@@ -44,6 +49,7 @@ __all__ = [
     "batch_predict",
     "connect",
     "count",
+    "deploy",
     "errors",
     "facets",
     "get",
@@ -53,7 +59,11 @@ __all__ = [
     "plot",
     "predict",
     "query",
+    "reconcile",
+    "rollback",
     "save_model",
+    "services",
+    "undeploy",
     "why",
 ]
 

@@ -13,6 +13,11 @@ STATE = "MODEL_ENVELOPE_STATE"
 SPARK_MASTER = "MODEL_ENVELOPE_SPARK_MASTER"
 BASE_IMAGE = "MODEL_ENVELOPE_BASE_IMAGE"
 IMAGE_REPOSITORY = "MODEL_ENVELOPE_IMAGE_REPOSITORY"
+DOCKER_NETWORK = "MODEL_ENVELOPE_DOCKER_NETWORK"
+PROXY_URL = "MODEL_ENVELOPE_PROXY_URL"
+PROXY_BIND = "MODEL_ENVELOPE_PROXY_BIND"
+PROXY_ADMIN = "MODEL_ENVELOPE_PROXY_ADMIN"
+PROXY_CONFIG = "MODEL_ENVELOPE_PROXY_CONFIG"
 
 
 def home() -> Path:
@@ -53,3 +58,32 @@ def base_image() -> str:
 def image_repository() -> str:
     """Where services' images are tagged; `registry.example/team/models` to push them there."""
     return os.environ.get(IMAGE_REPOSITORY) or "model-envelope"
+
+
+def docker_network() -> str | None:
+    """A Docker network that this process and the proxy are in, too: nothing is published.
+
+    None where services are reached from the engine's own machine.
+    """
+    return os.environ.get(DOCKER_NETWORK) or None
+
+
+def proxy_url() -> str:
+    """The base URL of all services behind the proxy, as their clients know it."""
+    return (os.environ.get(PROXY_URL) or "http://127.0.0.1:8780").rstrip("/")
+
+
+def proxy_bind() -> str | None:
+    """Where the proxy listens, such as `0.0.0.0:8780`; None for host and port of its URL."""
+    return os.environ.get(PROXY_BIND) or None
+
+
+def proxy_admin() -> str | None:
+    """The master socket of a HAProxy that somebody else runs: `unix:/path` or `host:port`."""
+    return os.environ.get(PROXY_ADMIN) or None
+
+
+def proxy_config() -> Path | None:
+    """The configuration file that such a HAProxy reads."""
+    path = os.environ.get(PROXY_CONFIG)
+    return Path(path) if path else None

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from model_envelope._version import __version__
-from model_envelope.cli import finding, measuring, moving, running, saying, upkeep
+from model_envelope.cli import finding, measuring, moving, running, saying, serving, upkeep
 from model_envelope.cli.arguments import Context
 from model_envelope.cli.session import Commands, Session, logged
 
@@ -37,6 +37,16 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "unarchive": saying.unarchive,
         "delete": saying.delete,
         "undelete": saying.undelete,
+    },
+    "Serve": {
+        "deploy": serving.deploy,
+        "rollback": serving.rollback,
+        "undeploy": serving.undeploy,
+        "unpin": serving.unpin,
+        "services": serving.services,
+        "service": serving.service,
+        "logs": serving.logs,
+        "reconcile": serving.reconcile,
     },
     "Move": {"export": moving.export, "import": moving.import_},
     "Keep": {"init": upkeep.init, "gc": upkeep.gc},

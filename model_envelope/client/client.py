@@ -22,6 +22,7 @@ from model_envelope.client.drafting import PREDICT, UNDESCRIBED, Undescribed
 from model_envelope.client.envelope import Envelope
 from model_envelope.client.misses import not_found
 from model_envelope.client.predicting import Model, as_returned, as_table
+from model_envelope.client.services import ServiceVerbs
 from model_envelope.environment.provenance import provenance
 from model_envelope.metrics.points import number_of, points_of
 from model_envelope.runtime.loading import open_model
@@ -51,7 +52,7 @@ Query = str | Mapping[str, Any] | TagQuery
 """A tag query: its text, or a dict of what tags must equal."""
 
 
-class Client:
+class Client(ServiceVerbs):
     """All of the library, for one store.
 
     `me.*` are calls on a client that is made from the environment variables.
@@ -61,6 +62,7 @@ class Client:
         artifacts: a directory or `s3://bucket/prefix`; `MODEL_ENVELOPE_ARTIFACTS` unless
             given.
         cache: a folder for what can be made again; `MODEL_ENVELOPE_CACHE` unless given.
+        state: a folder for what runs on this machine; `MODEL_ENVELOPE_STATE` unless given.
 
     Nothing is opened before it is needed.
     """
@@ -71,10 +73,12 @@ class Client:
         artifacts: str | None = None,
         *,
         cache: Path | None = None,
+        state: Path | None = None,
     ) -> None:
         self._store_url = store or config.store_url()
         self._artifacts_address = artifacts or config.artifacts_address()
         self.cache = cache or config.cache()
+        self.state = state or config.state()
 
     @cached_property
     def store(self) -> Store:
