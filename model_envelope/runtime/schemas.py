@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import difflib
 import json
+from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
@@ -30,7 +31,12 @@ def to_signature(schema: pa.Schema) -> Signature:
 
 def to_schema(signature: Signature) -> pa.Schema:
     """The exact Arrow schema of a signature."""
-    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(signature.arrow)))
+    return _read(signature.arrow)
+
+
+@lru_cache(maxsize=256)
+def _read(arrow: str) -> pa.Schema:
+    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(arrow)))
 
 
 def type_name(type_: pa.DataType) -> str:
@@ -129,6 +135,26 @@ def normalised(type_: pa.DataType) -> pa.DataType:
     if pa.types.is_dictionary(type_):
         return pa.dictionary(type_.index_type, normalised(type_.value_type), type_.ordered)
     return type_
+
+
+def untransportable(type_: pa.DataType) -> str:
+    """Why values of a type would not be the same elsewhere, and what to do; empty where all is well.
+
+    Only pandas knows its periods and intervals, and categories travel as JSON.
+    """
+    if isinstance(type_, pa.BaseExtensionType):
+        return (
+            ""
+            if isinstance(type_, pa.FixedShapeTensorType)
+            else f"is of {type_}, which only this library knows: make it text, numbers or times"
+        )
+    if not pa.types.is_dictionary(type_):
+        return ""
+    values = type_.value_type
+    plain = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating)
+    if pa.types.is_string(normalised(values)) or any(is_(values) for is_ in plain):
+        return ""
+    return f"has categories of {values}: make them text or numbers, e.g. by `astype(str)`"
 
 
 def _plain(type_: pa.DataType) -> pa.DataType:
