@@ -12,7 +12,7 @@ import pyarrow as pa
 from model_envelope.errors import SchemaError
 from model_envelope.runtime.calling import Predictor
 from model_envelope.runtime.spec import FunctionSpec
-from model_envelope.serving.formats import mlflow, native, tables
+from model_envelope.serving.formats import direct, mlflow, native, tables
 from model_envelope.serving.formats.answers import Answers
 from model_envelope.serving.formats.columns import Columns, Layout
 from model_envelope.serving.formats.media import ARROW, CSV, JSON, media_of, preferred
@@ -68,6 +68,7 @@ class Codec:
         self.v2 = V2(spec, self.layout, self.answers, model=model, version=version)
         self._reader = RowReader(self.layout)
         self._predictions = mlflow.Predictions(spec)
+        self._build = direct.builder(spec, self.layout)
         self._writers = {JSON: self._write_json, ARROW: self._write_arrow, CSV: self._write_csv}
 
     def read(
@@ -145,4 +146,8 @@ class Codec:
             SchemaError: the rows do not fit after all.
             PredictionFailed: the model raised.
         """
-        return predictor.predict(Columns.concat(parts).table())
+        columns = Columns.concat(parts)
+        data = self._build(columns) if columns.rows else None
+        if data is None:
+            return predictor.predict(columns.table())
+        return predictor.predict_prepared(data, columns.rows)
