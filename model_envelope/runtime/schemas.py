@@ -138,7 +138,7 @@ def normalised(type_: pa.DataType) -> pa.DataType:
 
 
 def untransportable(type_: pa.DataType) -> str:
-    """Why values of a type would not be the same elsewhere, and what to do; empty where all is well.
+    """Why values of a type would change on their way, and what to do; empty where all is well.
 
     Only pandas knows its periods and intervals, and categories travel as JSON.
     """
