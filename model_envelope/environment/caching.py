@@ -18,7 +18,7 @@ from model_envelope.errors import EnvironmentNotBuildable
 
 _log = logging.getLogger(__name__)
 
-_STAMP = ".last-used"
+STAMP = ".last-used"
 _OURS = re.compile(r"(?P<digest>[0-9a-f]{64})(?P<rest>\.(?:building|removing)-.+|\..+\.tar\.gz)?")
 
 
@@ -54,7 +54,7 @@ def locked(file: Path) -> Iterator[None]:
 def mark_used(built: Path) -> None:
     """Remember that an environment, or a packed one, was used now."""
     if built.is_dir():
-        (built / _STAMP).touch()
+        (built / STAMP).touch()
     else:
         os.utime(built)
 
@@ -113,7 +113,7 @@ def prune(cache: Path, *, keep: timedelta) -> tuple[str, ...]:
 
 
 def _last_used(item: Path) -> float:
-    stamp = item / _STAMP
+    stamp = item / STAMP
     return (stamp if stamp.exists() else item).stat().st_mtime
 
 

@@ -35,6 +35,7 @@ def test_options_are_completed() -> None:
         {"threads": 0.5},
         {"memory_mb": 1},
         {"nice": -5},
+        {"hang_seconds": 0},
         {"env": ["A=1"]},
         {"env": {"A": 1}},
         {"env": {"A=B": "1"}},

@@ -31,12 +31,15 @@ from model_envelope.deployment.targets.supervising.log_file import tail
 from model_envelope.deployment.targets.supervising.service import SupervisedService
 from model_envelope.deployment.targets.supervising.state import Launch
 from model_envelope.deployment.targets.supervising.supervisor import releases
+from model_envelope.environment.build import BuiltEnvironment
+from model_envelope.environment.caching import STAMP
 from model_envelope.errors import DeploymentError, FenceLost, TargetFailed
 from model_envelope.names import check_id, check_service
 from model_envelope.serving.plan import PredictionLog
 from model_envelope.shipping import service_archive
 
 _SECONDS = 30.0
+_ROUTE_SECONDS = 10.0
 _DRAIN_MARGIN = 20.0
 _KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ")
 
@@ -61,7 +64,7 @@ class ProcessTarget:
 
     def prepare(self, release: Release) -> None:
         """Build the environment and fetch the artifact."""
-        self._command(release)
+        self._built(release)
         isolation.fetch_all(self._platform.artifacts, release.record)
 
     def start(self, release: Release) -> Running:
@@ -84,16 +87,19 @@ class ProcessTarget:
                 folder=str(self._platform.state / "predictions" / release.service / release.id),
             ),
         )
+        built = self._built(release)
         memory = options["memory_mb"]
         launch = Launch(
             release=release.id,
             fence=release.fence,
-            command=(*self._command(release), str(folder / "plan.json")),
+            command=(str(built.python), "-m", "model_envelope.serving", str(folder / "plan.json")),
             environment=self._environment(options, folder),
             token=token,
             replicas=options["replicas"],
             memory_bytes=None if memory is None else memory << 20,
             nice=options["nice"],
+            hang_seconds=options["hang_seconds"],
+            in_use=(str(built.prefix / STAMP),),
         )
         request = {"do": "start", "launch": asdict(launch), "plan": json.dumps(plan.to_json())}
         return _running(release.service, service.ask(request, timeout=_SECONDS))
@@ -102,20 +108,35 @@ class ProcessTarget:
         """See `Target`. One service's failure does not keep the others from theirs."""
         failures: list[DeploymentError] = []
         named = {route.service for route in routes}
-        for route in routes:
-            request = {"do": "route", "release": route.release, "fence": route.fence}
-            try:
-                self._service(route.service).ask(request, timeout=_SECONDS)
-            except (TargetFailed, FenceLost) as error:
-                failures.append(error)
+        # None waits for another: after a reboot all of them are being started.
+        waiting = [route for route in routes if self._route(route, 0, failures)]
         for service in self._found():
             if service.name not in named and service.state().live:
                 service.ask({"do": "unroute"}, timeout=_SECONDS)
+        for route in waiting:
+            lacks = self._route(route, _ROUTE_SECONDS, failures)
+            if lacks:
+                failures.append(
+                    TargetFailed(
+                        f"Release {route.release} of service {route.service} gets the traffic "
+                        f"when it is ready; what had it before keeps it until then. {lacks}"
+                    )
+                )
         if failures:
             first, *others = failures
             for other in others:
                 first.add_note(str(other))
             raise first
+
+    def _route(self, route: Route, wait: float, failures: list[DeploymentError]) -> str | None:
+        """What a release lacks to have its service's traffic."""
+        request = {"do": "route", **_route(route), "wait": wait}
+        try:
+            lacks: str | None = self._service(route.service).ask(request, timeout=_SECONDS)
+        except (TargetFailed, FenceLost) as error:
+            failures.append(error)
+            return None
+        return lacks
 
     def split(self, route: Route, split: Split | None) -> None:
         """See `Target`."""
@@ -181,11 +202,10 @@ class ProcessTarget:
                     detail=detail,
                 )
 
-    def _command(self, release: Release) -> tuple[str, ...]:
-        built = isolation.ensure_service_environment(
+    def _built(self, release: Release) -> BuiltEnvironment:
+        return isolation.ensure_service_environment(
             self._platform.store, release.record.manifest.environment, self._platform.cache
         )
-        return (str(built.python), "-m", "model_envelope.serving")
 
     def _environment(self, options: Mapping[str, Any], folder: Path) -> dict[str, str]:
         """All that a model's process sees: no addresses and keys of the platform's."""

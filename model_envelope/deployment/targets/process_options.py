@@ -21,11 +21,13 @@ DEFAULTS: dict[str, Any] = {
     "threads": None,
     "memory_mb": None,
     "nice": 0,
+    "hang_seconds": 60,
     "env": {},
 }
 """`host` and `port` of the service's URL (None: one that is chosen once and kept), how many
 processes share its requests, threads of each one's numerical libraries, private memory of
-each in MiB, niceness, and variables that the model's code reads."""
+each in MiB, niceness, after how long without any answer a process is started again, and
+variables that the model's code reads."""
 
 
 def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,6 +93,7 @@ _CHECKS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "threads": ("a number from 1 to 1024, or None", _or_none(_whole(1, 1024))),
     "memory_mb": ("64 or more, or None", _or_none(_whole(64, 1 << 24))),
     "nice": ("a number from 0 to 19", _whole(0, 19)),
+    "hang_seconds": ("a number from 1 to 3600", _whole(1, 3600)),
     "env": (
         "a mapping of names to texts, without those that decide which code runs "
         "(PYTHON…, LD_…, PATH, HOME, TMPDIR)",

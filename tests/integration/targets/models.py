@@ -75,3 +75,15 @@ def unloadable(fault: str) -> Any:
             return frame["a"] * 2
 
     return Unloadable()
+
+
+def hungry() -> Model:
+    """Gives `a`, and needs as many MiB meanwhile."""
+
+    def model(frame: pd.DataFrame) -> pd.Series:
+        import numpy as np
+
+        used = np.zeros(int(frame["a"].max()) << 20, dtype="uint8")
+        return frame["a"] + float(used[0])
+
+    return model

@@ -30,6 +30,10 @@ _FIRST_DELAY, _LONGEST_DELAY = 0.25, 30.0
 _STABLE_SECONDS = 60.0
 
 
+class _Hangs(Exception):
+    """A process is there and does not answer."""
+
+
 class Replica:
     """A process with a port of its own, which takes the service's traffic when told to.
 
@@ -114,8 +118,7 @@ class Replica:
                 await asyncio.wait_for(self._ended.wait(), seconds)
             except TimeoutError:
                 _log.warning("Process %d is killed: it has not ended in time", process.pid)
-                process.kill()
-                await self._ended.wait()
+                await self._kill(process)
         if process is not None:
             _kill_group(process.pid)
         self._private.close()
@@ -144,21 +147,46 @@ class Replica:
         _log.info("Release %s: process %d on port %d", self.launch.release, process.pid, self.port)
         said = b""
         try:
-            async with asyncio.timeout(_LOAD_SECONDS) as loading:
+            async with asyncio.timeout(_LOAD_SECONDS):
                 said = await _first_line(report)
-                if said == _READY:
-                    loading.reschedule(None)
-                    self.ready, self.detail = True, ""
-                    self._changed()
-                await self._ended.wait()
+                if said != _READY:
+                    await self._ended.wait()
+            if said == _READY:
+                self.ready, self.detail = True, ""
+                self._changed()
+                await self._attend()
             self.detail = self._obituary(process.returncode, said)
         except TimeoutError:
-            self.detail = f"It was not ready within {_LOAD_SECONDS:.0f} seconds and was killed."
-            process.kill()
-            await self._ended.wait()
+            self.detail = f"It was not ready within {_LOAD_SECONDS:.0f} seconds: it is killed."
+            await self._kill(process)
+        except _Hangs:
+            hung = self.launch.hang_seconds
+            self.detail = f"It did not answer for {hung:g} seconds: it is killed."
+            await self._kill(process)
         finally:
             self.ready = self.accepting = False
             self._changed()
+
+    async def _attend(self) -> None:
+        """Be with a process that is ready until it ends.
+
+        Raises:
+            _Hangs: it does not answer any more.
+        """
+        seconds = self.launch.hang_seconds / 4
+        answered = monotonic()
+        while not self._ended.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), seconds)
+                return
+            if await requesting.lives(self.port, seconds):
+                answered = monotonic()
+            elif monotonic() - answered > self.launch.hang_seconds:
+                raise _Hangs
+
+    async def _kill(self, process: subprocess.Popen[bytes]) -> None:
+        process.kill()
+        await self._ended.wait()
 
     def _start(self) -> tuple[subprocess.Popen[bytes], int]:
         report, ready = os.pipe()

@@ -7,7 +7,6 @@ import json
 from typing import Any
 
 _SECONDS = 15.0
-_LONGEST = 1 << 20
 
 
 class NoAnswer(Exception):
@@ -22,21 +21,32 @@ async def request(port: int, method: str, path: str, token: str, body: Any = Non
     """
     try:
         async with asyncio.timeout(_SECONDS):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            try:
-                writer.write(_message(method, path, token, body))
-                reply = await reader.read(_LONGEST)
-                while not reader.at_eof():
-                    reply += await reader.read(_LONGEST)
-            finally:
-                writer.close()
+            reply = await _exchange(port, _message(method, path, token, body))
     except (OSError, TimeoutError) as error:
         raise NoAnswer(f"{method} {path}: {type(error).__name__} {error}") from error
     head, _, content = reply.partition(b"\r\n\r\n")
     status = head.partition(b"\r\n")[0].decode("latin-1")
-    if status.split(" ")[1:2] not in (["200"], ["202"], ["204"]):
+    if not status.startswith("HTTP/1.1 2"):
         raise NoAnswer(f"{method} {path}: {status} {content[:500].decode('utf-8', 'replace')}")
     return json.loads(content) if content else None
+
+
+async def lives(port: int, seconds: float) -> bool:
+    """Whether the process at a port of this machine answers at all."""
+    try:
+        async with asyncio.timeout(seconds):
+            return bool(await _exchange(port, _message("GET", "/livez", "", None)))
+    except (OSError, TimeoutError):
+        return False
+
+
+async def _exchange(port: int, message: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(message)
+        return await reader.read()
+    finally:
+        writer.close()
 
 
 def _message(method: str, path: str, token: str, body: Any) -> bytes:

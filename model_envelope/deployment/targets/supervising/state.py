@@ -18,7 +18,9 @@ class Launch:
     """How the processes of a release are started.
 
     `command` is completed with the options that say what they inherit; `environment` is
-    all they get to see. `token` opens their control endpoints.
+    all they get to see. `token` opens their control endpoints. A process that does not answer
+    for `hang_seconds` is killed and started again. `in_use` are files whose times say when
+    what they need was last used.
     """
 
     release: str
@@ -29,11 +31,14 @@ class Launch:
     replicas: int = 1
     memory_bytes: int | None = None
     nice: int = 0
+    hang_seconds: float = 60.0
+    in_use: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Launch:
         """Read `asdict` again."""
-        return cls(**{**body, "command": tuple(body["command"])})
+        lists = {name: tuple(body[name]) for name in ("command", "in_use")}
+        return cls(**{**body, **lists})
 
 
 @dataclass(kw_only=True, slots=True)

@@ -13,10 +13,11 @@ import os
 import shutil
 import signal
 import socket
+import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 from model_envelope.deployment.targets.supervising import control
@@ -39,6 +40,7 @@ _TICK = 1.0
 _UNUSED_SECONDS = 60.0
 _ROUTE_SECONDS = 20.0
 _DRAIN_SECONDS = 30.0
+_MARK_SECONDS = 3600.0
 _COUNTS = ("requests", "failures", "different", "live_seconds", "candidate_seconds")
 
 
@@ -67,7 +69,7 @@ class Supervisor:
         self._wake = asyncio.Event()
         self._settled = asyncio.Condition()
         self._done = asyncio.Event()
-        self._asked_at = monotonic()
+        self._asked_at = time.monotonic()
         self._lifeline, self._held = os.pipe()
 
     async def run(self) -> None:
@@ -88,7 +90,7 @@ class Supervisor:
         await asyncio.sleep(0.05)
 
     async def _answer(self, request: Mapping[str, Any]) -> Any:
-        self._asked_at = monotonic()
+        self._asked_at = time.monotonic()
         given = {**request}
         return await getattr(self, f"do_{given.pop('do')}")(**given)
 
@@ -112,8 +114,8 @@ class Supervisor:
             replica.retry()
         return self._tell(wanted)
 
-    async def do_route(self, release: str, fence: int) -> None:
-        """Give the traffic to a release, and come back when it has it."""
+    async def do_route(self, release: str, fence: int, wait: float) -> str | None:
+        """Give the traffic to a release; says what it lacks if it has it not in time."""
         if release != self._state.live:
             if release not in self._state.launches:
                 raise TargetFailed(f"Release {release} is not here: start it first.")
@@ -122,15 +124,14 @@ class Supervisor:
         self._state.live_fence = max(fence, self._state.live_fence)
         self._save()
         self._wake.set()
-        try:
-            async with asyncio.timeout(_ROUTE_SECONDS), self._settled:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait), self._settled:
                 await self._settled.wait_for(lambda: self._serves(release))
-        except TimeoutError:
-            told = self._tell(self._state.launches[release])
-            raise TargetFailed(
-                f"Release {release} gets the traffic when it is ready; what had it before "
-                f"keeps it until then. {told['detail']}"
-            ) from None
+        if self._serves(release):
+            return None
+        replicas = self._replicas.get(release, [])
+        details = (replica.detail for replica in replicas if not replica.ready)
+        return next(details, "What had it before has not let go of it yet.")
 
     async def do_unroute(self) -> None:
         """Give the traffic to nobody."""
@@ -305,9 +306,18 @@ class Supervisor:
     async def _keep_house(self) -> None:
         while True:
             await asyncio.sleep(_TICK)
-            for name in self._state.launches:
-                rotate(releases(self._folder) / name / "log")
+            for launch in self._state.launches.values():
+                rotate(releases(self._folder) / launch.release / "log")
+                _mark(launch.in_use)
             rotate(self._folder / LOG)
-            unused = monotonic() - self._asked_at > _UNUSED_SECONDS
+            unused = time.monotonic() - self._asked_at > _UNUSED_SECONDS
             if unused and not self._state.launches:
                 self._done.set()
+
+
+def _mark(in_use: Iterable[str]) -> None:
+    """Say that files are in use, now and then."""
+    for name in in_use:
+        with suppress(OSError):
+            if time.time() - Path(name).stat().st_mtime > _MARK_SECONDS:
+                os.utime(name)
