@@ -197,6 +197,9 @@ def _output_schema(output: pa.Table, api_output: Any) -> pa.Schema:
                 f"api_output has the columns {declared.names}, but the model gives {schema.names}."
             )
         schema = declared
+    for field in schema:
+        if problem := schemas.untransportable(field.type):
+            raise SchemaError(f"Column {field.name!r} of the model's output {problem}.")
     untyped = [field.name for field in schema if pa.types.is_null(field.type)]
     if untyped:
         raise SchemaError(

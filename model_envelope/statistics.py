@@ -58,8 +58,9 @@ def _numbers(column: pa.ChunkedArray) -> Any | None:
     """Finite values as doubles, or None where the column has no numbers."""
     type_ = column.type
     if pa.types.is_timestamp(type_) or pa.types.is_date(type_):
-        micros = column.cast(pa.timestamp("us")).cast(pa.int64())
-        column = pc.divide(micros.cast(pa.float64()), 1e6)
+        # Doubles are exact for whole microseconds from 1684 to 2255, and near enough for 9999.
+        micros = column.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
+        column = pc.divide(micros.cast(pa.float64(), safe=False), 1e6)
     elif pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_decimal(type_):
         column = column.cast(pa.float64(), safe=False)
     else:

@@ -6,6 +6,7 @@ One rule for missing values: NaN in a float column is missing, and missing is nu
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,10 @@ from model_envelope.runtime.spec import InputKind, Signature
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+CONVERSION_ERRORS = (pa.ArrowException, TypeError, ValueError, OverflowError)
+"""What Arrow and pandas raise for values that are of no Arrow type."""
 
 
 def kind_of(data: Any) -> InputKind:
@@ -104,7 +109,10 @@ def conform(table: pa.Table, signature: Signature) -> pa.Table:
 def count_missing(column: pa.ChunkedArray) -> int:
     """Nulls and NaNs of a column."""
     missing = column.null_count
-    if pa.types.is_floating(column.type):
+    # A NaN shows in the sum, which is cheaper than looking at each value.
+    # (Arrow has no sum of half floats.)
+    half = pa.types.is_float16(column.type)
+    if pa.types.is_floating(column.type) and (half or math.isnan(pc.sum(column).as_py() or 0.0)):
         missing += pc.sum(pc.is_nan(column)).as_py() or 0
     return int(missing)
 
@@ -124,7 +132,7 @@ def _from_frame(frame: pd.DataFrame) -> pa.Table:
         raise SchemaError("The columns of api_input cannot be described:", problems=problems)
     try:
         table = pa.Table.from_pandas(frame, preserve_index=False)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+    except CONVERSION_ERRORS as error:
         raise SchemaError(
             f"A column of api_input has values of mixed or unknown types: {error}. Give the "
             "column one type (`astype`), or leave it out."
@@ -163,6 +171,9 @@ def _normalise(column: pa.ChunkedArray, field: pa.Field) -> tuple[pa.Field, pa.C
             f"column {field.name!r} of api_input holds nothing but missing values, so its type "
             "is unknown: give it one, e.g. `astype('float64')`."
         )
+    problem = schemas.untransportable(column.type)
+    if problem:
+        raise SchemaError(f"column {field.name!r} of api_input {problem}.")
     if pa.types.is_dictionary(column.type):
         column = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
         values = column.dictionary.to_pylist()
@@ -203,7 +214,7 @@ def _from_ndarray(array: Any) -> pa.Table:
 
             columns = [pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(array))]
             names = ["x"]
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+    except CONVERSION_ERRORS as error:
         raise SchemaError(f"api_input cannot be described: {error}") from error
     if not columns:
         raise SchemaError("api_input has no columns.")
@@ -236,7 +247,7 @@ def _from_records(rows: list[Mapping[str, Any]]) -> pa.Table:
     names = list(dict.fromkeys(key for row in rows for key in row))
     try:
         arrays = [pa.array([row.get(name) for row in rows], from_pandas=True) for name in names]
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+    except CONVERSION_ERRORS as error:
         raise SchemaError(f"api_input has values of mixed or unknown types: {error}") from error
     columns = [
         _normalise(pa.chunked_array([array]), pa.field(name, array.type))
