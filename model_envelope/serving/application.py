@@ -72,6 +72,7 @@ class Application:
             (b"x-envelope-id", plan.envelope_id.encode()),
             (b"x-release", plan.release.encode()),
         ]
+        self._heads: dict[str, bytes] = {}
         self._routes = self._make_routes()
 
     def start(self) -> None:
@@ -134,7 +135,7 @@ class Application:
     def _closes(self, exchange: Exchange) -> bool:
         # A request that was sent along behind this one is still to be answered.
         going = self.draining or self.ceased
-        return going and not getattr(exchange.scope.get("connection"), "pipeline", None)
+        return going and (exchange.passage is None or exchange.passage.is_last)
 
     def _make_routes(self) -> dict[str, Route]:
         routes = {
@@ -187,12 +188,22 @@ class Application:
         return Reply(found.status, found.body, found.media_type, headers=headers)
 
     async def _send(self, exchange: Exchange, reply: Reply) -> None:
+        if reply.status == 200 and reply.about is None and not reply.headers:
+            head = self._heads.get(reply.media_type) or self._make_head(reply.media_type)
+            if exchange.answer(head, reply.body, close=self._closes(exchange)):
+                return
         headers = [
             (b"content-type", reply.media_type.encode("latin-1")),
             *reply.headers,
             *(self._about if reply.about is None else reply.about),
         ]
         await exchange.respond(reply.status, reply.body, headers, close=self._closes(exchange))
+
+    def _make_head(self, media_type: str) -> bytes:
+        lines = [(b"content-type", media_type.encode("latin-1")), *self._about]
+        head = b"HTTP/1.1 200 OK\r\n" + b"".join(b"%s: %s\r\n" % line for line in lines)
+        self._heads[media_type] = head
+        return head
 
     async def _live(self, exchange: Exchange) -> None:
         await self.respond(exchange, 200, b"ok\n", TEXT)

@@ -8,9 +8,12 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from model_envelope.serving.refusals import Disconnected, Refusal
+
+if TYPE_CHECKING:
+    from model_envelope.serving.connection import Passage
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -54,6 +57,7 @@ class Exchange:
         "header_length",
         "media_type",
         "method",
+        "passage",
         "path",
         "request_id",
         "scope",
@@ -63,6 +67,7 @@ class Exchange:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
+        self.passage: Passage | None = scope.get("connection")
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.status = 0
@@ -107,6 +112,10 @@ class Exchange:
         """
         if self._length.isdigit() and int(self._length) > limit:
             raise _too_large(limit)
+        there = None if self.passage is None else self.passage.body()
+        if there is not None:
+            self.unread = False
+            return _checked(there, limit)
         try:
             async with asyncio.timeout(seconds):
                 message = await self._receive()
@@ -117,10 +126,7 @@ class Exchange:
         if message["type"] == "http.disconnect":
             raise Disconnected
         self.unread = False
-        body: bytes = message["body"]
-        if len(body) > limit:
-            raise _too_large(limit)
-        return body
+        return _checked(message["body"], limit)
 
     async def respond(
         self, status: int, body: bytes, headers: Headers, *, close: bool = False
@@ -142,6 +148,16 @@ class Exchange:
             await self._discard()
             body = b""
         await send({"type": "http.response.body", "body": body})
+
+    def answer(self, head: bytes, body: bytes, *, close: bool) -> bool:
+        """Answer at once, if it can be done so; `head` is a status line and own headers."""
+        if self.passage is None:
+            return False
+        head = b"%scontent-length: %d\r\nx-request-id: %s\r\n" % (head, len(body), self.request_id)
+        if not self.passage.answer(head, body, close=close):
+            return False
+        self.status = 200
+        return True
 
     async def _rest(self, message: MutableMapping[str, Any], limit: int) -> bytes:
         chunks, size = [], 0
@@ -168,6 +184,12 @@ class Exchange:
                         return
         except TimeoutError:
             return
+
+
+def _checked(body: bytes, limit: int) -> bytes:
+    if len(body) > limit:
+        raise _too_large(limit)
+    return body
 
 
 def _too_large(limit: int) -> Refusal:

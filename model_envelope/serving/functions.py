@@ -30,7 +30,8 @@ class Function:
             SchemaError: a request does not fit the input signature.
             PredictionFailed: the model raised.
         """
-        return self.codec.predict(self._predictor, [request.columns for request in requests])
+        parts = [request.columns for request in requests]
+        return self.codec.predict(self._predictor, parts)
 
     def respond(self, requests: Sequence[Request], output: pa.Table) -> list[Response]:
         """The answer to each request, from the predictions for all of them."""

@@ -108,15 +108,7 @@ class _Server(uvicorn.Server):
 
 def _protocol() -> Any:
     try:
-        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+        from model_envelope.serving.connection import Connection
     except ImportError:
         return "auto"
-
-    class Protocol(HttpToolsProtocol):
-        """Tells the application which connection a request came by."""
-
-        def on_message_begin(self) -> None:
-            super().on_message_begin()
-            self.scope["connection"] = self  # type: ignore[typeddict-unknown-key]
-
-    return Protocol
+    return Connection
