@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
 from time import perf_counter
 from typing import Any
 
 from model_envelope.errors import SchemaError
-from model_envelope.serving.control import Control
 from model_envelope.serving.exchange import (
     JSON,
-    TEXT,
     Exchange,
     Headers,
     Receive,
@@ -22,30 +20,21 @@ from model_envelope.serving.exchange import (
     Scope,
     Send,
 )
-from model_envelope.serving.formats.codec import Dialect
-from model_envelope.serving.formats.refusals import BadRequest, error_body
+from model_envelope.serving.formats import BadRequest, Dialect, error_body, v2_error_body
 from model_envelope.serving.functions import Function
-from model_envelope.serving.instruments import CONTENT_TYPE, Instruments
+from model_envelope.serving.instruments import Instruments
 from model_envelope.serving.listening import Traffic
 from model_envelope.serving.plan import ServicePlan
 from model_envelope.serving.queueing import ModelQueue
-from model_envelope.serving.refusals import Disconnected, Refusal
+from model_envelope.serving.refusals import RETRY_SOON, Disconnected, Refusal
+from model_envelope.serving.routing import Handler, Route, not_allowed, not_found, routes
 from model_envelope.serving.splitting import Split
 
 _log = logging.getLogger(__name__)
 
-Handler = Callable[[Exchange], Awaitable[None]]
-_READING = ("GET", "HEAD")
-_ALL = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """What answers a path; `name` is how metrics and logs call it."""
-
-    name: str
-    methods: tuple[str, ...]
-    handler: Handler
+_LARGE = 64 << 10
+# Bodies of the largest size that may be under way at once.
+_LARGEST_BODIES = 16
 
 
 class Application:
@@ -66,6 +55,7 @@ class Application:
         self.split: Split | None = None
         self.in_progress = 0
         """Predictions that were begun and not answered yet."""
+        self._body_bytes = 0
         self.instruments = Instruments(plan)
         self._access_log = access_log
         self._about: Headers = [
@@ -73,7 +63,8 @@ class Application:
             (b"x-release", plan.release.encode()),
         ]
         self._heads: dict[str, bytes] = {}
-        self._routes = self._make_routes()
+        self._routes = routes(self)
+        self._unknown = not_found(self)
 
     def start(self) -> None:
         """Start the model's thread; to be called in the running loop."""
@@ -92,7 +83,7 @@ class Application:
         exchange = Exchange(scope, receive, send)
         route = self._routes.get(exchange.path, self._unknown)
         try:
-            handler = route.handler if exchange.method in route.methods else _not_allowed(route)
+            handler = route.handler if exchange.method in route.methods else not_allowed(route)
             await handler(exchange)
         except Disconnected:
             pass
@@ -137,29 +128,19 @@ class Application:
         going = self.draining or self.ceased
         return going and (exchange.passage is None or exchange.passage.is_last)
 
-    def _make_routes(self) -> dict[str, Route]:
-        routes = {
-            "/livez": Route("/livez", _READING, self._live),
-            "/readyz": Route("/readyz", _READING, self._ready),
-            "/ping": Route("/ping", _READING, self._ready),
-            "/metrics": Route("/metrics", _READING, self._metrics),
-        }
-        control = Control(self)
-        routes |= {path: Route(path, _ALL, control) for path in control.paths}
-        for function in self.functions.values():
-            path = f"/{function.name}"
-            routes[path] = Route(path, ("POST",), self._prediction(function, "native"))
-        self._unknown = Route("(none)", _ALL, self._not_found)
-        return routes
-
-    def _prediction(self, function: Function, dialect: Dialect) -> Handler:
+    def prediction(self, function: Function, dialect: Dialect) -> Handler:
+        """What answers the requests to a function in one of its dialects."""
         limits = self.plan.limits
 
         async def answer(exchange: Exchange) -> None:
+            if exchange.encoding not in (b"", b"identity"):
+                raise Refusal(415, "Send the body as it is, not compressed.")
+            size = exchange.size(limits.body_bytes)
+            if self._body_bytes + size > _LARGEST_BODIES * limits.body_bytes:
+                raise Refusal(429, "Too many large bodies are under way. Try again.", RETRY_SOON)
+            self._body_bytes += size
             self.in_progress += 1
             try:
-                if exchange.encoding not in (b"", b"identity"):
-                    raise Refusal(415, "Send the body as it is, not compressed.")
                 body = await exchange.body(limits.body_bytes, limits.deadline_seconds)
                 split = self.split
                 if split is None:
@@ -170,19 +151,23 @@ class Application:
                 await self._send(exchange, reply)
             finally:
                 self.in_progress -= 1
+                self._body_bytes -= size
 
         return answer
 
     async def _predict(
         self, function: Function, exchange: Exchange, body: bytes, dialect: Dialect
     ) -> Reply:
-        request = function.codec.read(
+        read = partial(
+            function.codec.read,
             body,
             exchange.media_type.decode("latin-1"),
             dialect,
             accept=exchange.accept.decode("latin-1"),
             header_length=exchange.header_length,
         )
+        # A large body would hold up everybody's answers while it is read.
+        request = read() if len(body) < _LARGE else await asyncio.to_thread(read)
         found = await self.queue.put(function, request)
         headers = [(name.encode(), value.encode()) for name, value in found.headers]
         return Reply(found.status, found.body, found.media_type, headers=headers)
@@ -205,38 +190,24 @@ class Application:
         self._heads[media_type] = head
         return head
 
-    async def _live(self, exchange: Exchange) -> None:
-        await self.respond(exchange, 200, b"ok\n", TEXT)
-
-    async def _ready(self, exchange: Exchange) -> None:
-        if self.draining:
-            await self.respond(exchange, 503, b"draining\n", TEXT)
-        else:
-            await self.respond(exchange, 200, b"ok\n", TEXT)
-
-    async def _metrics(self, exchange: Exchange) -> None:
-        await self.respond(exchange, 200, self.instruments.text(), (b"content-type", CONTENT_TYPE))
-
-    async def _not_found(self, exchange: Exchange) -> None:
-        known = ", ".join(path for path, route in self._routes.items() if "POST" in route.methods)
-        raise Refusal(404, f"There is no such path here. Predictions: POST {known}.")
-
     async def _fail(self, exchange: Exchange, error: Exception) -> None:
+        status, text = 500, "The model failed on this request; the log tells why."
+        details: tuple[Mapping[str, Any], ...] = ()
         headers: Headers = []
-        request_id = exchange.request_id.decode()
         if isinstance(error, BadRequest):
-            status, body = error.status, error.to_json(request_id)
+            status, text, details = error.status, str(error), error.details
         elif isinstance(error, Refusal):
-            status, headers = error.status, error.headers
-            body = error_body(status, str(error), request_id=request_id)
+            status, text, headers = error.status, str(error), error.headers
         elif isinstance(error, SchemaError):
-            status, body = 422, error_body(422, str(error), request_id=request_id)
+            status, text = 422, str(error)
         else:
-            fields = {"request_id": request_id, "path": exchange.path}
+            fields = {"request_id": exchange.request_id.decode(), "path": exchange.path}
             _log.error("A prediction failed", exc_info=error, extra={"fields": fields})
-            status = 500
-            text = "The model failed on this request; its log has the request id and the cause."
-            body = error_body(status, text, request_id=request_id)
+        if exchange.path.startswith("/v2"):
+            body = v2_error_body(text, details)
+        else:
+            request_id = exchange.request_id.decode()
+            body = error_body(status, text, details=details, request_id=request_id)
         await self.respond(exchange, status, body, JSON, *headers)
 
     def _write_access(self, exchange: Exchange, route: Route, seconds: float) -> None:
@@ -248,11 +219,3 @@ class Application:
             "milliseconds": round(seconds * 1000, 3),
         }
         _log.info("request", extra={"fields": fields})
-
-
-def _not_allowed(route: Route) -> Handler:
-    async def refuse(exchange: Exchange) -> None:
-        allowed = ", ".join(route.methods)
-        raise Refusal(405, f"{route.name} takes {allowed}.", (b"allow", allowed.encode()))
-
-    return refuse

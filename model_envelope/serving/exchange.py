@@ -103,6 +103,19 @@ class Exchange:
         query: bytes = self.scope["query_string"]
         return raw + b"?" + query if query else raw
 
+    def size(self, limit: int) -> int:
+        """How many bytes the body will have at most.
+
+        Raises:
+            Refusal: 413, it will have more than `limit`.
+        """
+        if not self._length.isdigit():  # it comes in chunks, or there is none
+            return limit
+        size = int(self._length)
+        if size > limit:
+            raise _too_large(limit)
+        return size
+
     async def body(self, limit: int, seconds: float) -> bytes:
         """The whole body.
 
@@ -110,8 +123,6 @@ class Exchange:
             Refusal: 413, it is larger than `limit` bytes; 408, it took longer than `seconds`.
             Disconnected: the client has gone.
         """
-        if self._length.isdigit() and int(self._length) > limit:
-            raise _too_large(limit)
         there = None if self.passage is None else self.passage.body()
         if there is not None:
             self.unread = False

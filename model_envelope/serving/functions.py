@@ -9,18 +9,17 @@ import pyarrow as pa
 
 from model_envelope.runtime.calling import Predictor
 from model_envelope.runtime.loading import open_model
-from model_envelope.serving.formats.codec import Codec, Request
-from model_envelope.serving.formats.response import Response
+from model_envelope.serving.formats import Codec, Request, Response
 from model_envelope.serving.plan import ServicePlan
 
 
 class Function:
     """A loaded query function and the formats it speaks."""
 
-    def __init__(self, predictor: Predictor) -> None:
+    def __init__(self, predictor: Predictor, *, version: str = "") -> None:
         self.spec = predictor.spec
         self.name = predictor.spec.name
-        self.codec = Codec(predictor.spec)
+        self.codec = Codec(predictor.spec, version=version)
         self._predictor = predictor
 
     def predict(self, requests: Sequence[Request]) -> pa.Table:
@@ -52,4 +51,8 @@ def load(plan: ServicePlan) -> dict[str, Function]:
     """
     directory, scratch = Path(plan.directory), Path(plan.scratch)
     loaded = [open_model(directory, function, scratch=scratch) for function in plan.functions]
-    return {found.spec.name: Function(found) for found in loaded if found.spec.input is not None}
+    return {
+        predictor.spec.name: Function(predictor, version=plan.envelope_id)
+        for predictor in loaded
+        if predictor.spec.input is not None
+    }

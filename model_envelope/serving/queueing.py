@@ -17,8 +17,7 @@ from time import perf_counter
 from typing import Protocol
 
 from model_envelope.errors import PredictionFailed
-from model_envelope.serving.formats.codec import Request
-from model_envelope.serving.formats.response import Response
+from model_envelope.serving.formats import Request, Response
 from model_envelope.serving.functions import Function
 from model_envelope.serving.plan import Limits
 from model_envelope.serving.refusals import RETRY_SOON, Refusal
