@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Annotated, Any
 
 import msgspec
@@ -13,7 +15,7 @@ from model_envelope.errors import SchemaError
 from model_envelope.serving.formats import wires
 from model_envelope.serving.formats.wires import Values, Wire
 
-_NAMEABLE = frozenset(map(chr, range(32))) | {'"', "\\"}
+_NO_NAME = frozenset(map(chr, range(32))) | {'"', "\\"}
 
 
 def wire_of(type_: pa.DataType) -> Wire:
@@ -37,7 +39,7 @@ def wire_of(type_: pa.DataType) -> Wire:
 
 def can_be_named(name: str) -> bool:
     """Whether msgspec can have a field of this name."""
-    return not _NAMEABLE.intersection(name)
+    return not _NO_NAME.intersection(name)
 
 
 def record_type(title: str, fields: list[tuple[str, Any]]) -> type[msgspec.Struct]:
@@ -102,8 +104,6 @@ def _write_lists(array: pa.Array | pa.ChunkedArray, inner: Wire) -> list[Any]:
 
 def _struct(type_: pa.DataType) -> Wire:
     parts = [(field, wires.wire_of(field)) for field in type_]
-    # All members of a struct may be missing: Arrow's structs are nullable throughout.
-    fields = [(field.name, wire.form | None) for field, wire in parts]
     named = all(can_be_named(field.name) for field in type_)
 
     def members(value: Any) -> tuple[Any, ...]:
@@ -134,8 +134,16 @@ def _struct(type_: pa.DataType) -> Wire:
         return [row if there else None for row, there in zip(rows, valid, strict=True)]
 
     told = ", ".join(f"{field.name}: {wire.expected}" for field, wire in parts)
-    form: Any = record_type("Struct", fields) if named else dict[str, Any]
+    form: Any = _struct_form(type_) if named else dict[str, Any]
     return Wire(form=form, expected=f"an object of {told}", read=read, write=write)
+
+
+@lru_cache(maxsize=256)
+def _struct_form(type_: pa.DataType) -> Any:
+    # All members of a struct may be missing: Arrow's structs are nullable throughout.
+    fields = [(field.name, wires.wire_of(field).form | None) for field in type_]
+    # One name for one type: they are told apart by it in the OpenAPI document.
+    return record_type(f"Struct{hashlib.sha256(str(type_).encode()).hexdigest()[:8]}", fields)
 
 
 def _map(type_: pa.DataType) -> Wire:

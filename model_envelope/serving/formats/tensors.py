@@ -21,7 +21,7 @@ from model_envelope.serving.formats.wires import REFUSED, Wire, array_of, wire_o
 BYTES = "BYTES"
 BINARY_SIZE = "binary_data_size"
 
-_TYPES = {
+TYPES = {
     "BOOL": pa.bool_(),
     "UINT8": pa.uint8(),
     "UINT16": pa.uint16(),
@@ -36,8 +36,8 @@ _TYPES = {
     "FP64": pa.float64(),
     BYTES: pa.string(),
 }
-_NAMES = {type_: name for name, type_ in _TYPES.items()}
-_WIRES = {name: wire_of(pa.field("", type_)) for name, type_ in _TYPES.items()}
+_NAMES = {type_: name for name, type_ in TYPES.items()}
+_WIRES = {name: wire_of(pa.field("", type_)) for name, type_ in TYPES.items()}
 _LENGTH = struct.Struct("<I")
 
 
@@ -115,7 +115,7 @@ def from_bytes(name: str, datatype: str, shape: list[int], data: bytes) -> Tenso
         BadRequest: there are not as many bytes as `shape` says.
     """
     _wire(name, datatype)
-    type_ = _TYPES[datatype]
+    type_ = TYPES[datatype]
     if datatype == BYTES:
         return _checked(name, datatype, shape, _split(name, data))
     stored = pa.uint8() if datatype == "BOOL" else type_
@@ -175,7 +175,11 @@ def to_json(name: str, column: pa.ChunkedArray, wire: Wire, *, data: bool) -> di
     if elements is None:
         found: dict[str, Any] = {"name": name, "datatype": BYTES, "shape": [rows]}
         return found | ({"data": _texts(column, wire)} if data else {})
-    shape = [rows] if not holds_numbers(column.type) else [rows, len(elements) // max(rows, 1)]
+    shape = [rows]
+    if isinstance(column.type, pa.FixedShapeTensorType):
+        shape += column.type.shape
+    elif holds_numbers(column.type):
+        shape.append(len(elements) // max(rows, 1))
     datatype = datatype_of(column.type)
     found = {"name": name, "datatype": datatype, "shape": shape}
     if not data:
@@ -188,7 +192,7 @@ def to_json(name: str, column: pa.ChunkedArray, wire: Wire, *, data: bool) -> di
 def _wire(name: str, datatype: str) -> Wire:
     wire = _WIRES.get(datatype)
     if wire is None:
-        raise unfit([problem(name, None, f"one of {', '.join(_TYPES)}", excerpt(datatype))])
+        raise unfit([problem(name, None, f"one of {', '.join(TYPES)}", excerpt(datatype))])
     return wire
 
 
@@ -255,7 +259,7 @@ def _as_arrays(tensor: Tensor, type_: pa.DataType) -> pa.Array:
 
 def _parsed(name: str, texts: pa.Array, type_: pa.DataType, wire: Wire, expected: str) -> pa.Array:
     """Text as JSON has it: a string's content, or the JSON of what is no string there."""
-    is_json = pa.types.is_nested(type_) and not pa.types.is_dictionary(type_)
+    is_json = holds_numbers(type_) or pa.types.is_nested(type_)
     values, wrong = [], []
     for row, text in enumerate(texts.to_pylist()):
         try:
@@ -277,7 +281,9 @@ def _elements(column: pa.ChunkedArray) -> pa.Array | None:
     array = column.combine_chunks()
     if pa.types.is_dictionary(array.type):
         array = array.cast(array.type.value_type)
-    if isinstance(array.type, pa.FixedShapeTensorType) or not holds_numbers(array.type):
+    if isinstance(array.type, pa.FixedShapeTensorType):
+        return array.storage.flatten()
+    if not holds_numbers(array.type):
         return array if array.type in _NAMES else None
     lengths = set(array.value_lengths().to_pylist())
     return array.flatten() if len(lengths) <= 1 and not lengths & {0, None} else None

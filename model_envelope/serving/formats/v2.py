@@ -93,6 +93,20 @@ class V2:
             "outputs": [tensors.described(field) for field in self._answers.schema],
         }
 
+    def question(self, table: pa.Table) -> dict[str, Any]:
+        """A request for the rows of a table, in JSON."""
+        columns = [
+            tensors.to_json(name, column, wire, data=True)
+            for name, column, wire in zip(
+                self._layout.names, table.columns, self._layout.wires, strict=True
+            )
+        ]
+        (*_, described) = self.metadata()["inputs"]
+        if described["name"] == MATRIX and len(columns) > 1:
+            data = [list(row) for row in zip(*(column["data"] for column in columns), strict=True)]
+            columns = [described | {"shape": [len(data), len(columns)], "data": data}]
+        return {"inputs": columns}
+
     def read(
         self, body: bytes, media: str, header_length: int | None
     ) -> tuple[Columns, Callable[[pa.Table], Response]]:

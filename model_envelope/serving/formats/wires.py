@@ -46,6 +46,7 @@ _DURATION = re.compile(
     r"(?P<sign>-?)P(?:(?P<days>\d+)D)?(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?"
     r"(?:(?P<seconds>\d+)(?:\.(?P<fraction>\d+))?S)?)?"
 )
+_CLOCK = r"^([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?$"
 _LAST_ZEROS = r"(\.\d*?)0+(Z|[+-]\d\d:?\d\d)?$"
 
 
@@ -172,7 +173,7 @@ def _timestamp(type_: pa.DataType) -> Wire:
     example = "2024-02-29T13:45:00"
     if type_.tz is None:
         expected = f"a time as {example!r}, without an offset"
-        shape = {"pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?$"}
+        shape = {"format": "local-date-time"}
         end, parsed = "", type_
     else:
         expected = f"a time with its offset, as '{example}Z'"
@@ -213,7 +214,7 @@ def _time(type_: pa.DataType) -> Wire:
         return pa.array(values, pa.time64("us")).cast(type_)
 
     return Wire(
-        form=Annotated[datetime.time, Meta(tz=False)],
+        form=Annotated[datetime.time, Meta(tz=False, extra_json_schema={"pattern": _CLOCK})],
         expected="a time of day as '13:45:00', without an offset",
         read=read,
         write=lambda array: to_list(array.cast(pa.string())),
@@ -267,7 +268,21 @@ def format_duration(count: int, per_second: int) -> str:
 
 
 def _binary(type_: pa.DataType) -> Wire:
-    return _plain(bytes, "bytes as base64", type_)
+    size = -1 if pa.types.is_binary(type_) else type_.byte_width
+    form = Annotated[bytes, Meta(extra_json_schema={"pattern": _base64(size)})]
+    expected = "bytes as base64" if size < 0 else f"{size} bytes as base64"
+    return _plain(form, expected, type_)
+
+
+def _base64(size: int) -> str:
+    """The shape of so many bytes; of any number, if negative."""
+    letter, tails = (
+        "[A-Za-z0-9+/]",
+        ("", "[A-Za-z0-9+/][AQgw]==", "[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]="),
+    )
+    if size < 0:
+        return f"^({letter}{{4}})*({tails[1]}|{tails[2]})?$"
+    return f"^({letter}{{4}}){{{size // 3}}}{tails[size % 3]}$"
 
 
 def _uuid(type_: pa.DataType) -> Wire:
