@@ -128,7 +128,7 @@ def _table(title: str, signature: Signature | None) -> str:
     columns = signature.columns if signature else ()
     rows = "".join(
         f"<tr><th scope=row>{escape(column.name)}</th><td>{escape(column.type)}</td>"
-        f"<td>{'may be null' if column.nullable else ''}</td></tr>"
+        f"<td>{'or null' if column.nullable else ''}</td></tr>"
         for column in columns
     )
     return f"<div><h3>{title}</h3><table>{rows}</table></div>"

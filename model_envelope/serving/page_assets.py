@@ -44,8 +44,8 @@ margin-bottom:1rem;min-width:0}
 .bar h2{flex:1}.bar label,#took{font-size:.82rem;color:var(--dim)}
 form{display:grid;grid-template-columns:repeat(auto-fill,minmax(11rem,1fr));gap:.7rem;
 max-height:28rem;overflow:auto;padding:2px}
-form label{display:flex;flex-direction:column;font-size:.8rem;color:var(--dim);min-width:0;
-overflow-wrap:anywhere}
+form label{display:flex;flex-direction:column;justify-content:end;font-size:.8rem;
+color:var(--dim);min-width:0;overflow-wrap:anywhere}
 input,select,textarea{width:100%;margin-top:.15rem;padding:.35rem .55rem;background:var(--code);
 border:1px solid var(--line);border-radius:.4rem;color:var(--ink);font-size:.9rem}
 .bar select{width:auto}
@@ -54,10 +54,11 @@ textarea,pre{font-family:ui-monospace,SFMono-Regular,Menlo,monospace;font-size:.
 pre{margin:0;padding:.8rem;background:var(--code);border-radius:.5rem;white-space:pre-wrap;
 overflow-wrap:anywhere;max-height:28rem;overflow:auto}
 pre.bad{color:var(--bad)}
-.signature{display:grid;grid-template-columns:repeat(auto-fit,minmax(18rem,1fr));gap:1rem}
+.signature{display:grid;grid-template-columns:repeat(auto-fit,minmax(20rem,1fr));gap:1rem 2rem}
 .signature>p{grid-column:1/-1;margin:0;white-space:pre-line}
 table{border-collapse:collapse;width:100%;font-size:.84rem}
-th{text-align:left;font-weight:500;overflow-wrap:anywhere}td{color:var(--dim)}
+th{text-align:left;font-weight:500;overflow-wrap:anywhere;min-width:8rem}td{color:var(--dim)}
+td:last-child{white-space:nowrap;width:1%}
 th,td{padding:.25rem .75rem .25rem 0;border-bottom:1px solid var(--line);vertical-align:top}
 """
 

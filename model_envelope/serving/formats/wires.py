@@ -194,10 +194,15 @@ def _timestamp(type_: pa.DataType) -> Wire:
 
     def write(array: pa.Array | pa.ChunkedArray) -> list[Any]:
         texts = array.cast(plain).cast(pa.string()).to_pylist()
-        return [v if v is None else f"{v.replace(' ', 'T')}{end}" for v in texts]
+        return [v if v is None else f"{_short(v).replace(' ', 'T')}{end}" for v in texts]
 
     form = Annotated[str, Meta(extra_json_schema=shape)]
     return Wire(form=form, expected=expected, read=read, write=write)
+
+
+def _short(text: str) -> str:
+    """A time of a day without zeros at the end of its fraction."""
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _date(type_: pa.DataType) -> Wire:
@@ -217,7 +222,9 @@ def _time(type_: pa.DataType) -> Wire:
         form=Annotated[datetime.time, Meta(tz=False, extra_json_schema={"pattern": _CLOCK})],
         expected="a time of day as '13:45:00', without an offset",
         read=read,
-        write=lambda array: to_list(array.cast(pa.string())),
+        write=lambda array: [
+            v if v is None else _short(v) for v in array.cast(pa.string()).to_pylist()
+        ],
     )
 
 
