@@ -5,6 +5,7 @@ Each function is a model of the Open Inference Protocol, called as it is.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,8 +13,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from model_envelope.serving.control import Control
-from model_envelope.serving.exchange import JSON, TEXT, Exchange
-from model_envelope.serving.formats import v2
+from model_envelope.serving.examples import read_examples
+from model_envelope.serving.exchange import JSON, TEXT, Exchange, Headers
+from model_envelope.serving.formats import Codec, v2
 from model_envelope.serving.functions import Function
 from model_envelope.serving.instruments import CONTENT_TYPE
 from model_envelope.serving.refusals import Refusal
@@ -53,6 +55,8 @@ def routes(application: Application) -> dict[str, Route]:
         "/health": Route("/health", _GET, ready),  # as MLflow's server calls it
         "/ping": Route("/ping", _GET, ready),
         "/metrics": Route("/metrics", _GET, _metrics(application)),
+        "/openapi.json": Route("/openapi.json", _GET, _made(application, _openapi)),
+        "/": Route("/", _GET, _made(application, _page)),
         "/v2": Route("/v2", _GET, _document(application, _about(application))),
         "/v2/health/live": Route("/v2/health/live", _GET, _document(application, b'{"live":true}')),
         "/v2/health/ready": Route("/v2/health/ready", _GET, _ready(application, *_READY)),
@@ -135,3 +139,43 @@ def _document(
         await application.respond(exchange, 200, body, media_type)
 
     return answer
+
+
+def _made(
+    application: Application, make: Callable[[Application], tuple[bytes, Headers]]
+) -> Handler:
+    """Answers with what is made when it is first asked for: a service starts without it."""
+    cached: list[tuple[bytes, Headers]] = []
+
+    async def answer(exchange: Exchange) -> None:
+        if not cached:
+            cached.append(await asyncio.to_thread(make, application))
+        body, headers = cached[0]
+        await application.respond(exchange, 200, body, *headers)
+
+    return answer
+
+
+def _openapi(application: Application) -> tuple[bytes, Headers]:
+    from model_envelope.serving import openapi
+
+    found = openapi.document(
+        application.plan, _codecs(application), read_examples(application.plan)
+    )
+    return msgspec.json.encode(found), [JSON]
+
+
+def _page(application: Application) -> tuple[bytes, Headers]:
+    from model_envelope.serving import page
+
+    examples = read_examples(application.plan)
+    found = page.page(application.plan, _codecs(application), examples)
+    return found.body, [
+        (b"content-type", b"text/html; charset=utf-8"),
+        (b"content-security-policy", found.policy.encode()),
+        (b"x-content-type-options", b"nosniff"),
+    ]
+
+
+def _codecs(application: Application) -> dict[str, Codec]:
+    return {name: function.codec for name, function in application.functions.items()}

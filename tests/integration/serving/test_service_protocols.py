@@ -65,3 +65,20 @@ def test_large_bodies_in_json(shared_service: Service) -> None:
     assert wrong.status == 422
     (detail,) = wrong.json()["error"]["details"]
     assert (detail["column"], detail["row"]) == ("b", 14_999)
+
+
+def test_what_it_says_of_itself(shared_service: Service) -> None:
+    document = shared_service.get("/openapi.json").json()
+    assert {"/predict", "/invocations", "/livez", "/v2/models/predict/infer"} <= set(
+        document["paths"]
+    )
+    body = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
+    for example in body["examples"].values():
+        assert shared_service.predict(example["value"]).status == 200
+    for path, operations in document["paths"].items():
+        if "get" in operations:
+            assert shared_service.get(path).status == 200, path
+    page = shared_service.get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert shared_service.plan.envelope_id in page.body.decode()
