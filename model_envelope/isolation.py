@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import subprocess
-import tempfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,6 +22,7 @@ from model_envelope.environment.service import (
 )
 from model_envelope.errors import EnvelopeError, InvalidInput, PredictionFailed
 from model_envelope.runtime.loading import MODULES, LoadPlan
+from model_envelope.scratch import scratch_folder
 from model_envelope.serving.plan import Limits, PredictionLog, ServicePlan
 from model_envelope.shipping import runtime_archive
 from model_envelope.store.store import Store
@@ -188,8 +188,7 @@ def run_isolated(
         PredictionFailed: the model's code raised, or its process died.
         EnvelopeError: whatever else the process refused.
     """
-    with tempfile.TemporaryDirectory(prefix="model-envelope-") as name:
-        folder = Path(name)
+    with scratch_folder() as folder:
         job = {
             "plan": plan.to_json(),
             "directory": str(directory),
@@ -199,7 +198,7 @@ def run_isolated(
         with pa.ipc.new_file(str(folder / "input.arrow"), table.schema) as writer:
             writer.write_table(table)
         done = subprocess.run(
-            [str(python), "-m", "model_envelope.runtime", name],
+            [str(python), "-m", "model_envelope.runtime", str(folder)],
             env=_clean_environment(runtime_archive(cache)),
             capture_output=True,
             text=True,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
@@ -27,6 +26,7 @@ from model_envelope.environment.provenance import provenance
 from model_envelope.metrics.points import number_of, points_of
 from model_envelope.runtime.loading import open_model
 from model_envelope.runtime.spec import Rows
+from model_envelope.scratch import scratch_folder
 from model_envelope.store.opening import open_store
 from model_envelope.store.rows import TagFacet
 from model_envelope.store.store import Store
@@ -150,9 +150,9 @@ class Client(ServiceVerbs):
         """
         functions = drafting.callables(model, query_functions)
         points = points_of(metrics or {})
-        with tempfile.TemporaryDirectory(prefix="model-envelope-") as folder:
+        with scratch_folder() as folder:
             draft = drafting.draft(
-                Path(folder),
+                folder,
                 functions,
                 description=description,
                 tags=tags,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model_envelope import names
@@ -20,6 +18,7 @@ from model_envelope.envelope import (
 from model_envelope.errors import EnvelopeNotFound
 from model_envelope.golden import golden_rows
 from model_envelope.runtime.spec import FunctionSpec, Rows, Signature
+from model_envelope.scratch import scratch_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -192,9 +191,9 @@ class Envelope:
             EnvelopeError: it cannot be saved; nothing was added.
         """
         names.check_identifier(name, "query function's name")
-        with tempfile.TemporaryDirectory(prefix="model-envelope-") as folder:
+        with scratch_folder() as folder:
             added = functions.Addition(name=name, function=function, rows=rows)
-            functions.add(self._client, self.record, added, Path(folder))
+            functions.add(self._client, self.record, added, folder)
         return self.refresh()
 
     # Metrics

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from model_envelope.client.saving import MANIFEST
 from model_envelope.envelope import EnvelopeRecord
 from model_envelope.errors import EnvelopeNotFound, InvalidInput, SaveConflict
 from model_envelope.golden import golden_file
+from model_envelope.scratch import scratch_folder
 from model_envelope.store.rows import MetricPoint
 
 if TYPE_CHECKING:
@@ -85,8 +85,7 @@ def read(client: Client, path: Path, *, progress: Progress | None = None) -> Env
         InvalidInput: there is no such file, or its envelope was deleted in this store.
         ArtifactCorrupted: the file is not what `write` wrote. Nothing was stored.
     """
-    with exported.opened(path) as archive, tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with exported.opened(path) as archive, scratch_folder() as folder:
         found = exported.describe(archive)
         steps = _Steps(progress, 2 * sum(ref.size for ref in found.files.values()))
         for file, ref in found.files.items():
