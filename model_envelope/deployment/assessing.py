@@ -131,9 +131,9 @@ def _same_place(live: DeploymentRecord | None, record: ServiceRecord) -> bool:
 
 
 def _since(ledger: Sequence[DeploymentRecord], live: DeploymentRecord) -> list[DeploymentRecord]:
-    """The attempts after the one that is live, the newest first."""
+    """The attempts to bring back what is live, the newest first."""
     newer = takewhile(lambda deployment: deployment.id != live.id, ledger)
-    return [deployment for deployment in newer if deployment.state != "running"]
+    return [d for d in newer if d.envelope_id == live.envelope_id and d.state != "running"]
 
 
 def _when_due(
