@@ -62,7 +62,7 @@ def main() -> None:
 def _measure(url: str, size: int, times: int) -> list[dict[str, Any]]:
     upgrade(url)
     engine = make_engine(parse_url(url))
-    _fill(engine, size)
+    fill(engine, size)
     engine.dispose()
     with open_store(url) as store:
         return [
@@ -94,7 +94,8 @@ def _growth(rows: list[dict[str, Any]], smallest: int, largest: int) -> dict[str
     }
 
 
-def _fill(engine: Engine, size: int) -> None:
+def fill(engine: Engine, size: int) -> None:
+    """Put so many envelopes with tags into an empty store."""
     counts: Counter[tuple[str, str]] = Counter()
     manifest = _manifest().to_bytes().decode()
     with engine.begin() as connection:

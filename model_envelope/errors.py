@@ -3,6 +3,7 @@
     EnvelopeError
     ├── InvalidInput (ValueError)          an argument is wrong; nothing was started
     │   ├── InvalidName                    a name, table or URL that could be hostile
+    │   ├── InvalidRule                    a deployment rule; says everything that is wrong
     │   ├── InvalidTag                     a tag key or value
     │   ├── TagQueryError                  a tag query that cannot be read; says where
     │   └── SchemaError                    data and signature do not fit
@@ -54,6 +55,25 @@ class InvalidName(InvalidInput):
 
 class InvalidTag(InvalidInput):
     """A tag key or value is not acceptable."""
+
+
+class InvalidRule(InvalidInput):
+    """A deployment rule cannot be read; nothing was changed.
+
+    Attributes:
+        name: the rule's, if it has one.
+        problems: pairs of the key it is about, or an empty one, and what is wrong.
+    """
+
+    def __init__(self, name: object, problems: tuple[tuple[str, str], ...]) -> None:
+        self.name = name
+        self.problems = problems
+        lines = [f"{key}: {problem}" if key else problem for key, problem in problems]
+        whose = f"Rule {name!r:.140}" if isinstance(name, str) else "A rule without a name"
+        super().__init__("\n  - ".join((f"{whose} cannot be read:", *lines)))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.name, self.problems)
 
 
 class TagQueryError(InvalidInput):

@@ -130,21 +130,21 @@ def go_live(
     last = _ledger_end(connection, name)
     moment = changes.tick(connection, 1 if before is None else 2)
     at = max(last, moment.at)
-    live = _change(connection, deployment_id, state="live", live_from=at, fence=fence)
-    told = [live]
+    now_live = _change(connection, deployment_id, state="live", live_from=at, fence=fence)
+    told = [now_live]
     if before is not None:
         told.insert(0, _retire(connection, before, at, f"Replaced by {deployment_id}."))
     values = {
         "url": url,
         "live_deployment": deployment_id,
-        "live_envelope": live.envelope_id,
+        "live_envelope": now_live.envelope_id,
         "updated_at": moment.at,
     }
-    if row.live_envelope not in (None, live.envelope_id):
+    if row.live_envelope not in (None, now_live.envelope_id):
         values["previous_envelope"] = row.live_envelope
     connection.execute(update(service).where(service.c.name == name).values(values))
-    _tell(connection, moment, told, live.by)
-    return live
+    _tell(connection, moment, told, now_live.by)
+    return now_live
 
 
 def end(
@@ -247,13 +247,18 @@ def live_at(connection: Connection, name: str, at: datetime) -> DeploymentRecord
     return None if row is None else _record(row)
 
 
+def live(connection: Connection) -> tuple[DeploymentRecord, ...]:
+    """What every service runs, by service."""
+    chosen = _chosen(deployment.c.state == "live").order_by(deployment.c.service)
+    return tuple(map(_record, connection.execute(chosen)))
+
+
 def routes(connection: Connection, kind: str) -> tuple[LiveRoute, ...]:
     """The live deployment of every service that runs at a kind of target, by service."""
-    chosen = _chosen(deployment.c.state == "live").order_by(deployment.c.service)
     return tuple(
-        LiveRoute(service=row.service, deployment=row.id, fence=row.fence)
-        for row in connection.execute(chosen)
-        if row.target.get("kind") == kind
+        LiveRoute(service=record.service, deployment=record.id, fence=record.fence)
+        for record in live(connection)
+        if record.target.get("kind") == kind
     )
 
 
@@ -268,8 +273,8 @@ def _ledger_end(connection: Connection, name: str) -> datetime:
     return max((at for at in found if at is not None), default=BEGINNING)
 
 
-def _retire(connection: Connection, live: str, at: datetime, reason: str) -> DeploymentRecord:
-    return _change(connection, live, state="retired", reason=reason, live_to=at, finished_at=at)
+def _retire(connection: Connection, before: str, at: datetime, reason: str) -> DeploymentRecord:
+    return _change(connection, before, state="retired", reason=reason, live_to=at, finished_at=at)
 
 
 def _change(connection: Connection, deployment_id: str, **values: Any) -> DeploymentRecord:

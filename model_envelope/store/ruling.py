@@ -6,7 +6,7 @@ they are: one service has one rule.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
 from typing import Any, Literal
 
@@ -24,27 +24,60 @@ FIELDS = tuple(field.name for field in fields(RuleRecord))
 Event = Literal["changed", "paused", "resumed", "removed"]
 
 
-def put(
-    connection: Connection, name: str, service: str, spec: Mapping[str, Any], actor: str
-) -> RuleRecord:
-    """Make a rule, or its next revision; the same again changes nothing.
+def apply(
+    connection: Connection,
+    wanted: Mapping[str, tuple[str, Mapping[str, Any]]],
+    remove: Collection[str],
+    actor: str,
+) -> tuple[RuleRecord, ...]:
+    """Make rules, or their next revisions, and take others out of force: all, or nothing.
 
-    A rule that is paused stays so; one that was removed comes back.
+    The same again changes nothing. A rule that is paused stays so; one that was removed
+    comes back.
+
+    Args:
+        connection: in a transaction.
+        wanted: service and specification by the rule's name.
+        remove: names of rules that are to go.
+        actor: who says so.
+
+    Returns:
+        The rules that are wanted, as they are then, in that order.
 
     Raises:
-        InvalidInput: another rule has the service.
+        InvalidInput: two rules would have one service.
+        RuleNotFound: one that is to go never was.
     """
     changes.hold(connection)
-    others = select(rule.c.name).where(
-        rule.c.current, ~rule.c.removed, rule.c.service == service, rule.c.name != name
+    there = {record.name: record for record in find(connection, include_removed=True)}
+    services = {
+        record.name: record.service
+        for record in there.values()
+        if not record.removed and record.name not in remove
+    } | {name: service for name, (service, _) in wanted.items()}
+    _check_services(services)
+    for name in sorted(remove):
+        _remove(connection, get(connection, name), actor)
+    return tuple(
+        _put(connection, there.get(name) or _nothing_yet(connection, name), *what, actor)
+        for name, what in wanted.items()
     )
-    other = connection.execute(others).scalar()
-    if other is not None:
-        raise InvalidInput(
-            f"Rule {name!r} cannot have the service {service!r}: rule {other!r} has it, and two "
-            "rules would take it from each other. Remove that rule, or name another service."
-        )
-    found = _current(connection, name) or _nothing_yet(connection, name)
+
+
+def _check_services(services: Mapping[str, str]) -> None:
+    rules: dict[str, str] = {}
+    for name, service in services.items():
+        other = rules.setdefault(service, name)
+        if other != name:
+            raise InvalidInput(
+                f"Rules {other!r} and {name!r} both have the service {service!r}, and would take "
+                "it from each other. Remove one of them, or name another service."
+            )
+
+
+def _put(
+    connection: Connection, found: RuleRecord, service: str, spec: Mapping[str, Any], actor: str
+) -> RuleRecord:
     if not found.removed and (found.service, found.spec) == (service, spec):
         return found
     changed = replace(
@@ -94,7 +127,10 @@ def remove(connection: Connection, name: str, actor: str) -> RuleRecord:
         RuleNotFound: there never was one.
     """
     changes.hold(connection)
-    found = get(connection, name)
+    return _remove(connection, get(connection, name), actor)
+
+
+def _remove(connection: Connection, found: RuleRecord, actor: str) -> RuleRecord:
     if found.removed:
         return found
     return _enter(connection, replace(found, removed=True), "removed", actor)

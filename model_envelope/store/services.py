@@ -48,10 +48,38 @@ class ServiceLedger:
             InvalidName: of the rule or the service.
             InvalidInput: another rule has the service, or `spec` is no plain JSON.
         """
-        names.check_rule_name(name)
-        names.check_service(service)
-        spec = _plain(spec, f"The specification of rule {name!r}")
-        return self._database.write(lambda c: ruling.put(c, name, service, spec, actor))
+        return self.apply_rules({name: (service, spec)}, actor=actor)[0]
+
+    def apply_rules(
+        self,
+        rules: Mapping[str, tuple[str, Mapping[str, Any]]],
+        *,
+        remove: Collection[str] = (),
+        actor: str = "",
+    ) -> tuple[RuleRecord, ...]:
+        """Make or change several rules, and remove others: all of it, or nothing.
+
+        Args:
+            rules: service and specification by the rule's name.
+            remove: names of rules that are to go.
+            actor: who says so.
+
+        Returns:
+            The rules as they are then, in the order given.
+
+        Raises:
+            InvalidName: of a rule or a service.
+            InvalidInput: two rules would have one service, or one is no plain JSON.
+            RuleNotFound: one that is to go never was.
+        """
+        wanted = {
+            names.check_rule_name(name): (
+                names.check_service(service),
+                _plain(spec, f"The specification of rule {name!r}"),
+            )
+            for name, (service, spec) in rules.items()
+        }
+        return self._database.write(lambda c: ruling.apply(c, wanted, remove, actor))
 
     def get_rule(self, name: str) -> RuleRecord:
         """A rule as it is, even a removed one.
@@ -354,6 +382,10 @@ class ServiceLedger:
     ) -> tuple[DeploymentRecord, ...]:
         """Deployments, the newest first: all, of a service, of an envelope."""
         return self._database.read(lambda c: deploying.find(c, service, envelope_id, limit))
+
+    def live_deployments(self) -> tuple[DeploymentRecord, ...]:
+        """What every service runs, by service."""
+        return self._database.read(deploying.live)
 
     def failed_deployments(self, by: Collection[str]) -> tuple[DeploymentRecord, ...]:
         """The failed ones of some deployers (`rule:<name>@<revision>`), oldest first."""

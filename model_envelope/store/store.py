@@ -17,6 +17,7 @@ from model_envelope.envelope import EnvelopeRecord, FileRef, Manifest, Reproduci
 from model_envelope.runtime.spec import FunctionSpec
 from model_envelope.store import (
     changes,
+    choosing,
     collecting,
     disk,
     locks,
@@ -28,12 +29,14 @@ from model_envelope.store import (
     tag_sql,
     tagging,
 )
+from model_envelope.store.choosing import BestBy
 from model_envelope.store.database import Database
 from model_envelope.store.engine import redacted
-from model_envelope.store.near_misses import NearMiss, near_misses
+from model_envelope.store.near_misses import NearMiss, near_misses, nearer
 from model_envelope.store.rows import (
     BatchRecord,
     Change,
+    Choice,
     GarbageReport,
     MetricPoint,
     Page,
@@ -212,6 +215,14 @@ class Store(ServiceLedger):
         return self._database.read(
             lambda c: near_misses(query, c, include_archived=include_archived)
         )
+
+    def best(self, query: TagQuery, by: BestBy) -> Choice | None:
+        """The match that is meant: the newest, or the best by a metric."""
+        return self._database.read(lambda c: choosing.best(c, query, by))
+
+    def nearer(self, query: TagQuery, than: Choice, by: BestBy) -> tuple[NearMiss, ...]:
+        """What would be meant instead of a match but for one clause, the newest first."""
+        return self._database.read(lambda c: nearer(query, c, than, by))
 
     def tag_facets(
         self, query: TagQuery, keys: Collection[str] | None = None, top: int = 10
@@ -393,6 +404,11 @@ class Store(ServiceLedger):
         return self._database.read(lambda c: metrics.hyperparameters(c, envelope_ids))
 
     # Environments and runs
+
+    @property
+    def identity(self) -> str:
+        """What tells this store from all others, wherever it is reached from."""
+        return self._database.read(changes.store_id)
 
     def get_lock(self, digest: str) -> str | None:
         """The hashed lock of an environment, if it was resolved before."""

@@ -113,13 +113,41 @@ def test_a_rule_is_paused_resumed_and_removed(store: Store) -> None:
 
 def test_one_service_has_one_rule(store: Store) -> None:
     store.put_rule("a", "ltv", {})
-    with pytest.raises(InvalidInput, match="rule 'a' has it"):
+    with pytest.raises(InvalidInput, match="'a' and 'b' both have"):
         store.put_rule("b", "ltv", {})
     assert [rule.name for rule in store.rules()] == ["a"]
     store.remove_rule("a")
     assert store.put_rule("b", "ltv", {}).revision == 1
-    with pytest.raises(InvalidInput, match="rule 'b' has it"):
+    with pytest.raises(InvalidInput, match="'b' and 'a' both have"):
         store.put_rule("a", "ltv", {})
+
+
+def test_rules_are_changed_together_or_not_at_all(store: Store) -> None:
+    store.apply_rules({"a": ("one", {}), "b": ("two", {}), "c": ("three", {})}, actor="ada")
+    head = store.head()
+    for rules, remove in [
+        ({"d": ("four", {}), "e": ("one", {})}, ()),
+        ({"d": ("four", {}), "e": ("four", {})}, ("a",)),
+    ]:
+        with pytest.raises(InvalidInput, match="both have the service"):
+            store.apply_rules(rules, remove=remove)
+    with pytest.raises(RuleNotFound, match="'x'"):
+        store.apply_rules({"d": ("four", {})}, remove=["x"])
+    with pytest.raises(InvalidName):
+        store.apply_rules({"d": ("four", {}), "e/": ("five", {})})
+    assert store.head() == head
+    # Services change hands, and a rule its name.
+    swapped = store.apply_rules(
+        {"b": ("one", {}), "a": ("two", {}), "d": ("three", {})}, remove=["c", "c"]
+    )
+    assert [(r.name, r.service, r.revision) for r in swapped] == [
+        ("b", "one", 2),
+        ("a", "two", 2),
+        ("d", "three", 1),
+    ]
+    assert [rule.name for rule in store.rules()] == ["a", "b", "d"]
+    feed = store.changes(head)
+    assert [change.revision for change in feed] == list(range(head + 1, store.head() + 1))
 
 
 def test_rules_put_at_once_do_not_get_one_service(store: Store) -> None:

@@ -1,0 +1,303 @@
+"""What each rule wants, and what that would change: the same for showing it and for doing it.
+
+Planning is level-triggered. It compares what every rule says now with what is wanted of its
+service and with what runs there; it does not matter what happened since the last time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from model_envelope.deployment.rule import Rule
+from model_envelope.errors import EnvelopeNotFound, InvalidInput
+from model_envelope.store.choosing import BestBy
+from model_envelope.store.near_misses import NearMiss
+from model_envelope.store.rows import Choice, DeploymentRecord, RuleRecord, ServiceRecord
+from model_envelope.store.store import Store
+
+Action = Literal["deploy", "replace", "keep", "hold", "paused", "pinned", "no_match", "undeploy"]
+"""What becomes of a service.
+
+`deploy` to one that runs nothing, `replace` what it runs, `keep` that. `hold`: it was tried
+and failed, so what runs goes on. `paused`, `pinned`: the rule may not say. `no_match`: what
+runs goes on. `undeploy`: a person wants that.
+"""
+
+CHANGES: frozenset[Action] = frozenset({"deploy", "replace", "undeploy"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decision:
+    """What a rule makes of its service.
+
+    Attributes:
+        rule: its name; empty where a person wants it, and no rule has a say.
+        service: which.
+        action: what becomes of it.
+        envelope_id: what the rule chooses, whether or not that is deployed; or what a
+            person wants.
+        replaces: what runs now.
+        reason: why, for people.
+        near: what would have been chosen but for one clause of the query, if it was asked.
+        revision: of the rule.
+        generation: of the service; 0 where it is new.
+        target: where the rule wants it.
+        writes: whether something has to be written for it.
+    """
+
+    rule: str
+    service: str
+    action: Action
+    envelope_id: str | None
+    replaces: str | None
+    reason: str
+    near: tuple[NearMiss, ...] = ()
+    revision: int = 0
+    generation: int = 0
+    target: Mapping[str, Any] = field(default_factory=dict)
+    writes: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What every rule makes of its service, as of a revision of the store."""
+
+    revision: int
+    decisions: tuple[Decision, ...]
+    retry: bool = False
+
+    @property
+    def changes(self) -> tuple[Decision, ...]:
+        """Those after which a service runs something else."""
+        return tuple(d for d in self.decisions if d.action in CHANGES)
+
+
+def plan(
+    store: Store,
+    *,
+    explain: bool = False,
+    only: Collection[str] | None = None,
+    services: Collection[str] | None = None,
+    retry: bool = False,
+) -> Plan:
+    """What every rule makes of its service, and which wishes of persons are still open.
+
+    Args:
+        store: where rules, envelopes and services are.
+        explain: also find what was nearly chosen instead, and why it was not.
+        only: names of rules; all unless given.
+        services: names of services; all unless given.
+        retry: do not hold back what failed before.
+
+    Raises:
+        RuleNotFound: one of those named.
+    """
+    if only is not None:
+        for name in only:
+            store.get_rule(name)
+    # Everything before that is in here; what comes later makes another plan.
+    revision = store.head()
+    there = {record.name: record for record in store.services()}
+    records = [
+        record
+        for record in store.rules()
+        if (only is None or record.name in only)
+        and (services is None or record.service in services)
+    ]
+    planner = _Planner(store, there, records, explain=explain, retry=retry)
+    decisions = [planner.decide(record) for record in records]
+    if only is None:
+        ruled = {record.service for record in records}
+        decisions += [
+            decision
+            for name, service in there.items()
+            if name not in ruled and (services is None or name in services)
+            if (decision := planner.wish(service)) is not None
+        ]
+    decisions.sort(key=lambda decision: (decision.service, decision.rule))
+    return Plan(revision=revision, decisions=tuple(decisions), retry=retry)
+
+
+def decide(store: Store, plan: Plan, actor: str = "") -> tuple[ServiceRecord, ...]:
+    """Write down what a plan wants of services, for `reconcile` to bring about.
+
+    What has changed since the plan was made is left for the next one.
+
+    Args:
+        store: that the plan was made of.
+        plan: what is wanted.
+        actor: who has it written, for the reason.
+
+    Returns:
+        The services of which something is wanted now by a rule that was not before.
+    """
+    written = []
+    for decision in plan.decisions:
+        if not decision.writes or decision.envelope_id is None:
+            continue
+        try:
+            record = store.want_by_rule(
+                decision.rule,
+                decision.revision,
+                service=decision.service,
+                generation=decision.generation,
+                target=decision.target,
+                envelope_id=decision.envelope_id,
+                reason=f"{decision.reason} ({actor})" if actor else decision.reason,
+                retry=plan.retry,
+            )
+        except EnvelopeNotFound:
+            # Deleted since.
+            continue
+        if record is not None:
+            written.append(record)
+    return tuple(written)
+
+
+def follow(
+    store: Store,
+    actor: str = "",
+    *,
+    services: Collection[str] | None = None,
+    retry: bool = False,
+) -> tuple[ServiceRecord, ...]:
+    """Have services want what their rules say: `plan`, then `decide`."""
+    return decide(store, plan(store, services=services, retry=retry), actor)
+
+
+class _Planner:
+    def __init__(
+        self,
+        store: Store,
+        services: Mapping[str, ServiceRecord],
+        rules: Collection[RuleRecord],
+        *,
+        explain: bool,
+        retry: bool,
+    ) -> None:
+        self._store = store
+        self._services = services
+        self._explain = explain
+        self._retry = retry
+        self._live = {deployment.service: deployment for deployment in store.live_deployments()}
+        wishes = {_by(rule) for rule in rules} | {s.desired_by for s in services.values()}
+        self._failed = {
+            (deployment.service, deployment.by, deployment.envelope_id): deployment
+            for deployment in store.failed_deployments(wishes)
+        }
+
+    def decide(self, record: RuleRecord) -> Decision:
+        """What a rule makes of its service."""
+        service = self._services.get(record.service)
+        live = self._live.get(record.service)
+        found = Decision(
+            rule=record.name,
+            service=record.service,
+            action="keep",
+            envelope_id=None,
+            replaces=live.envelope_id if live else None,
+            reason="",
+            revision=record.revision,
+            generation=service.generation if service else 0,
+        )
+        try:
+            rule = Rule.of(record)
+            by = BestBy(rule.metric, rule.greatest)
+            query = rule.query
+        except (InvalidInput, TypeError) as error:
+            return replace(found, action="hold", reason=f"The rule cannot be read: {error}")
+        choice = self._store.best(query, by)
+        found = replace(
+            found, target=rule.target, envelope_id=choice.envelope_id if choice else None
+        )
+        if self._explain:
+            found = replace(found, near=self._near(rule, by, choice))
+        if record.paused:
+            return replace(found, action="paused", reason=record.pause_reason or "Paused.")
+        if service is not None and service.pinned:
+            return replace(found, action="pinned", reason=_told(service))
+        if choice is None:
+            rest = "what runs goes on." if live else "nothing runs."
+            return replace(found, action="no_match", reason=f"Nothing matches: {rest}")
+        return self._weigh(found, record, rule, choice)
+
+    def _weigh(self, found: Decision, record: RuleRecord, rule: Rule, choice: Choice) -> Decision:
+        service, live = self._services.get(record.service), self._live.get(record.service)
+        wanted = (
+            service is not None
+            and service.desired_envelope == choice.envelope_id
+            and service.target == rule.target
+        )
+        if live and live.envelope_id == choice.envelope_id and live.target == rule.target:
+            return replace(found, reason="It runs.", writes=not wanted)
+        by, failed = _by(record), None
+        if not self._retry:
+            failed = self._failed.get((record.service, by, choice.envelope_id))
+        if failed is not None:
+            return replace(found, action="hold", reason=_failure(failed))
+        mine = wanted and service is not None and service.desired_by == by
+        is_tried = service is not None and service.observed_generation == service.generation
+        reason = _why(rule, choice)
+        if live is not None and live.envelope_id == choice.envelope_id:
+            reason = "It is to run with another target or other options."
+        if mine and not is_tried:
+            reason += " It is on its way."
+        return replace(
+            found,
+            action="replace" if live else "deploy",
+            reason=reason,
+            writes=not mine or (self._retry and is_tried),
+        )
+
+    def _near(self, rule: Rule, by: BestBy, choice: Choice | None) -> tuple[NearMiss, ...]:
+        if choice is None:
+            return self._store.near_misses(rule.query)
+        return self._store.nearer(rule.query, choice, by)
+
+    def wish(self, service: ServiceRecord) -> Decision | None:
+        """What a person wants of a service that no rule is about, until it is so."""
+        live = self._live.get(service.name)
+        runs = live.envelope_id if live else None
+        found = Decision(
+            rule="",
+            service=service.name,
+            action="undeploy",
+            envelope_id=service.desired_envelope,
+            replaces=runs,
+            reason=_told(service),
+            generation=service.generation,
+            target=service.target,
+        )
+        if service.desired_envelope is None:
+            return found if live else None
+        failed = self._failed.get((service.name, service.desired_by, service.desired_envelope))
+        is_tried = service.observed_generation == service.generation
+        if live and runs == service.desired_envelope and live.target == service.target:
+            return None
+        if is_tried:
+            reason = _failure(failed) if failed else "It was tried, and is not live."
+            return replace(found, action="hold", reason=reason)
+        return replace(found, action="replace" if live else "deploy")
+
+
+def _by(record: RuleRecord) -> str:
+    return f"rule:{record.name}@{record.revision}"
+
+
+def _told(service: ServiceRecord) -> str:
+    what = service.desired_envelope or "nothing"
+    reason = f": {service.reason}" if service.reason else "."
+    return f"{service.desired_by} wants {what}{reason}"
+
+
+def _failure(deployment: DeploymentRecord) -> str:
+    return f"Its deployment {deployment.id} failed: {deployment.reason}"
+
+
+def _why(rule: Rule, choice: Choice) -> str:
+    if rule.metric is None:
+        return "It is the newest match."
+    best = "greatest" if rule.greatest else "smallest"
+    return f"It has the {best} {rule.metric}, {choice.value:.6g}."
