@@ -125,10 +125,11 @@ def test_one_service_has_one_rule(store: Store) -> None:
 def test_rules_are_changed_together_or_not_at_all(store: Store) -> None:
     store.apply_rules({"a": ("one", {}), "b": ("two", {}), "c": ("three", {})}, actor="ada")
     head = store.head()
-    for rules, remove in [
+    refused: list[tuple[dict[str, Any], tuple[str, ...]]] = [
         ({"d": ("four", {}), "e": ("one", {})}, ()),
         ({"d": ("four", {}), "e": ("four", {})}, ("a",)),
-    ]:
+    ]
+    for rules, remove in refused:
         with pytest.raises(InvalidInput, match="both have the service"):
             store.apply_rules(rules, remove=remove)
     with pytest.raises(RuleNotFound, match="'x'"):
