@@ -10,10 +10,12 @@ import json
 import logging
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -25,7 +27,12 @@ from model_envelope.batch.preflight import check_input
 from model_envelope.batch.request import BatchRequest
 from model_envelope.envelope import EnvelopeRecord
 from model_envelope.environment.pack import pack
-from model_envelope.errors import BatchPredictionFailed, InvalidInput
+from model_envelope.errors import (
+    BatchPredictionFailed,
+    InvalidInput,
+    StoreError,
+    StoreUnavailable,
+)
 from model_envelope.runtime.loading import LoadPlan
 from model_envelope.runtime.spec import FunctionSpec, Signature
 from model_envelope.shipping import runtime_archive
@@ -35,6 +42,9 @@ from model_envelope.spark_jobs.leases import leased_folder
 from model_envelope.store.store import Store
 
 _log = logging.getLogger(__name__)
+
+_PATIENCE = (1.0, 4.0, 15.0, 60.0)
+"""Seconds between tries to record what was done while the store is away."""
 
 PythonEnvironment = Literal["isolated", "current"]
 """`isolated`: the model's own environment, built here and sent to the executors; `current`:
@@ -174,10 +184,33 @@ def batch_predict(
             outcome = _in_spark(prepared, places.cache, spark.submit)
         result = _result(request, outcome, started)
     except BaseException as error:
-        places.store.fail_batch(request.run_key, f"{type(error).__name__}: {error}")
+        # What went wrong with the run is told, not what then went wrong with its record.
+        with suppress(StoreError):
+            places.store.fail_batch(request.run_key, f"{type(error).__name__}: {error}")
         raise
-    places.store.finish_batch(request.run_key, _ledger(result, record))
+    _record(places.store, result, record)
     return result
+
+
+def _record(store: Store, result: BatchPrediction, record: EnvelopeRecord) -> None:
+    """Record a run that is done: its table is there, so a store that is away is waited for."""
+    finish = partial(store.finish_batch, result.run_key, _ledger(result, record))
+    for pause in _PATIENCE:
+        try:
+            finish()
+        except StoreUnavailable as error:
+            _log.warning("The store is away, trying again in %g s: %s", pause, error)
+            time.sleep(pause)
+        else:
+            return
+    try:
+        finish()
+    except StoreUnavailable as error:
+        error.add_note(
+            f"{result.output_table} is complete; only the record of it is missing. The same run "
+            f"again (run_key={result.run_key!r}) writes the same rows and records it."
+        )
+        raise
 
 
 def _pinned(places: Places, request: BatchRequest) -> EnvelopeRecord | None:
