@@ -42,14 +42,19 @@ def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
         if name not in DEFAULTS
     ]
     given = {**DEFAULTS, **{key: value for key, value in options.items() if key in DEFAULTS}}
-    problems += [
-        f"{name} must be {what}, not {given[name]!r:.80}"
-        for name, (what, fits) in _CHECKS.items()
-        if not fits(given[name])
-    ]
+    problems += wrong(given)
     if problems:
         raise InvalidInput("Options of the target 'process': " + "; ".join(problems) + ".")
     return given | {"env": dict(given["env"])}
+
+
+def wrong(given: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the values of options that are known here, one line each."""
+    return [
+        f"{name} must be {what}, not {given[name]!r:.80}"
+        for name, (what, fits) in _CHECKS.items()
+        if name in given and not fits(given[name])
+    ]
 
 
 def thread_variables(threads: int | None) -> dict[str, str]:

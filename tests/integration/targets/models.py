@@ -87,3 +87,20 @@ def hungry() -> Model:
         return frame["a"] + float(used[0])
 
     return model
+
+
+def leaking() -> Model:
+    """Gives `a`, and keeps as many MiB for ever."""
+
+    class Leaking:
+        def __init__(self) -> None:
+            self.kept: list[bytes] = []
+
+        def __getstate__(self) -> dict[str, Any]:
+            return {"kept": []}
+
+        def predict(self, frame: pd.DataFrame) -> pd.Series:
+            self.kept.append(bytes(int(frame["a"].max()) << 20))
+            return frame["a"]
+
+    return Leaking().predict

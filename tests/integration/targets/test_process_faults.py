@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from model_envelope.deployment.targets.protocol import Release
-from model_envelope.errors import TargetFailed
-from tests.integration.targets.models import hungry, sleeping, telling, times
+from model_envelope.deployment.targets.protocol import Release, Split
+from model_envelope.errors import FenceLost, TargetFailed
+from tests.integration.targets.models import hungry, leaking, mortal, sleeping, telling, times
 from tests.integration.targets.site import Site
 from tests.integration.targets.traffic import Traffic
 
@@ -54,6 +54,14 @@ def supervision(site: Site) -> tuple[int, int]:
 
 def serving(release: Release) -> list[int]:
     return sorted(processes(f"{release.id}/plan.json"))
+
+
+def data_megabytes(process: int) -> int:
+    """What counts against a limit of private memory; none once the process has gone."""
+    with suppress(FileNotFoundError):
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+        return next(int(line.split()[1]) >> 10 for line in lines if line.startswith("VmData"))
+    return 0
 
 
 def kill(process: int) -> None:
@@ -176,7 +184,7 @@ def test_nothing_is_left_of_a_stopped_release(site: Site) -> None:
     site.stop(release)
     site.wait(lambda: processes(str(folder(site))), lambda found: not found)
     left = sorted(file.name for file in folder(site).rglob("*") if file.is_file())
-    assert left == ["address.json", "address.lock", "lock", "state.json", "supervisor.log"]
+    assert left == ["address.json", "lock", "state.json", "supervisor.log"]
     assert release.id not in (folder(site) / "state.json").read_text()
 
 
@@ -261,6 +269,58 @@ def test_memory_is_bounded_and_the_service_goes_on(site: Site) -> None:
     assert site.ask(4000.0).status == 500
     assert site.ask(100.0).value == 100.0
     assert site.running(release).restarts == 0
+
+
+def test_a_process_that_leaks_is_replaced_before_it_fails(site: Site) -> None:
+    release = site.start(leaking(), options={"memory_mb": 2048})
+    site.route(release)
+    (child,) = serving(release)
+    while child in serving(release) and data_megabytes(child) < 0.92 * 2048:
+        assert site.ask(50.0).value == 50.0
+    site.wait(lambda: serving(release), lambda found: child not in found)
+    found = site.running(release)
+    assert (found.ready, found.restarts) == (True, 1)
+    assert site.serves() == release.id
+
+
+def test_an_older_fence_starts_nothing_also_after_all_was_stopped(site: Site) -> None:
+    release = site.start(times(2), fence=7)
+    site.stop(release)
+    site.wait(lambda: processes(str(folder(site))), lambda found: not found)
+    late = site.release(times(2), fence=6)
+    with pytest.raises(FenceLost):
+        site.target.start(late)
+    assert site.target.running() == ()
+
+
+def test_a_release_that_drains_is_still_listed(site: Site) -> None:
+    release, other = site.start(sleeping()), site.start(times(2), fence=2)
+    site.route(release)
+    answers: list[float] = []
+    slow = threading.Thread(target=lambda: answers.append(site.ask(4.0).value))
+    slow.start()
+    time.sleep(1)
+    site.route(other)
+    # Two at once, as when a reconcile takes over from one that died.
+    with ThreadPoolExecutor(2) as pool:
+        stops = [pool.submit(site.stop, release, drain=60) for _ in range(2)]
+        listed = site.wait(lambda: site.running(release), lambda r: not r.ready)
+        assert "being stopped" in listed.detail
+        for stop in stops:
+            stop.result()
+    slow.join()
+    assert answers == [8.0]
+    assert [found.release for found in site.target.running()] == [other.id]
+
+
+def test_a_split_outlives_the_process_that_does_it(site: Site) -> None:
+    live, candidate = site.start(mortal()), site.start(times(3), fence=2)
+    route = site.route(live)
+    site.target.split(route, Split(mode="canary", candidate=candidate.id, share=1.0))
+    assert site.ask(1.0).value == 3.0
+    kill(serving(live)[0])
+    site.wait(lambda: site.running(live), lambda r: r.ready and r.restarts == 1)
+    site.wait(lambda: site.ask(1.0).value, lambda value: value == 3.0)
 
 
 def test_a_service_that_runs_nothing_says_so(site: Site) -> None:

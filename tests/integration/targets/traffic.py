@@ -28,6 +28,7 @@ class Traffic:
         self.failures: list[str] = []
         self.by_release: Counter[str] = Counter()
         self._host, self._port = place.hostname or "", place.port or 80
+        self._path = f"{place.path}/predict"
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._keep) for _ in range(keeping)]
@@ -77,7 +78,7 @@ class Traffic:
         number = self.answered
         try:
             body = json.dumps([{"a": number}])
-            connection.request("POST", "/predict", body, {**HEADERS, **headers})
+            connection.request("POST", self._path, body, {**HEADERS, **headers})
             response = connection.getresponse()
             content = response.read()
         except (OSError, http.client.HTTPException) as error:

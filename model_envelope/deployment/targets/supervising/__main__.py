@@ -15,6 +15,7 @@ import fcntl
 import json
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -31,6 +32,7 @@ _log = logging.getLogger("model_envelope.supervisor")
 
 _FIRST_DELAY, _LONGEST_DELAY = 0.5, 30.0
 _BIND_SECONDS = 10.0
+_OPEN_FILES = 1 << 16
 
 
 def main() -> None:
@@ -64,6 +66,7 @@ def main() -> None:
         return
     _say({})
     _let_go(folder / LOG)
+    _raise_limit()
     _keep(folder, traffic)
 
 
@@ -95,6 +98,13 @@ def _let_go(log: Path) -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(message)s"
     )
+
+
+def _raise_limit() -> None:
+    """Allow as many open connections as this user may have: the usual 1024 are few."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = _OPEN_FILES if most == resource.RLIM_INFINITY else min(most, _OPEN_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, most))
 
 
 def _keep(folder: Path, traffic: socket.socket) -> None:

@@ -10,7 +10,7 @@ import resource
 import signal
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
@@ -60,6 +60,8 @@ class Replica:
         self.launch = launch
         self.ready = False
         self.accepting = False
+        self.split: Mapping[str, Any] | None = None
+        """The split it was told to do; forgotten with its process."""
         self.restarts = 0
         self.detail = "It is being started."
         self._traffic = traffic
@@ -68,6 +70,7 @@ class Replica:
         self._changed = changed
         self._private = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
         self._process: subprocess.Popen[bytes] | None = None
+        self._loaded_bytes = 0
         self._ended = asyncio.Event()
         self._hurry = asyncio.Event()
         self._life = asyncio.create_task(self._live())
@@ -98,10 +101,23 @@ class Replica:
             await self.ask("POST", "/-/cease")
             self.accepting = False
 
+    async def divide(self, split: Mapping[str, Any] | None) -> None:
+        """Have it do a split of the traffic it takes, or none."""
+        if split != self.split:
+            await (self.ask("PUT", "/-/split", split) if split else self.ask("DELETE", "/-/split"))
+            self.split = split if self.ready else None
+
     def reap(self) -> None:
         """Look whether the process has ended: some process of this supervisor has."""
         if self._process is not None and self._process.poll() is not None:
             self._ended.set()
+
+    def is_exhausted(self) -> bool:
+        """Whether it has nearly all the memory it may have, and did not need that to load."""
+        limit = self.launch.memory_bytes
+        if limit is None or not self.ready or self._process is None:
+            return False
+        return self._loaded_bytes < 0.8 * limit and _data_bytes(self._process.pid) > 0.9 * limit
 
     def retry(self) -> None:
         """Start it at once if it waits for its next try."""
@@ -153,6 +169,7 @@ class Replica:
                     await self._ended.wait()
             if said == _READY:
                 self.ready, self.detail = True, ""
+                self._loaded_bytes = _data_bytes(process.pid)
                 self._changed()
                 await self._attend()
             self.detail = self._obituary(process.returncode, said)
@@ -165,6 +182,7 @@ class Replica:
             await self._kill(process)
         finally:
             self.ready = self.accepting = False
+            self.split = None
             self._changed()
 
     async def _attend(self) -> None:
@@ -231,7 +249,9 @@ class Replica:
         with suppress(ValueError, KeyError, TypeError):
             body = json.loads(said)
             return f"{body['error']}: {body['message']}"
-        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        how = f"with exit code {code}"
+        if code < 0:
+            how = f"by signal {-code} ({signal.strsignal(-code)})"
         last = tail(self._log, 5).strip()
         return f"Its process ended {how}" + (f"; its log ends with:\n{last}" if last else ".")
 
@@ -246,6 +266,16 @@ async def _first_line(handle: int) -> bytes:
         return await reader.readline()
     finally:
         transport.close()
+
+
+def _data_bytes(process: int) -> int:
+    """What counts against RLIMIT_DATA; 0 where it cannot be known."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{process}/status").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name == "VmData":
+                return int(value.split()[0]) << 10
+    return 0
 
 
 def _kill_group(leader: int) -> None:

@@ -69,7 +69,7 @@ class SupervisedService:
             TargetFailed: it runs at another address now.
         """
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with self._locked():
+        with _locked(self.folder.parent / "lock"):
             known = self._known()
             wanted = Address(
                 host=host,
@@ -155,11 +155,12 @@ class SupervisedService:
         if "error" in said:
             raise TargetFailed(said["error"])
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        with (self.folder / "address.lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    with file.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _environment() -> dict[str, str]:

@@ -3,6 +3,9 @@
 Commands change what is wanted; `_settle` then makes it so, over and over, because
 processes die in between. The traffic only ever goes from processes that answer to
 processes that answer.
+
+Supervisors outlive upgrades of this package: a later version may add commands and optional
+arguments, and must leave those that there are as they are.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +41,7 @@ LOG = "supervisor.log"
 
 _TICK = 1.0
 _UNUSED_SECONDS = 60.0
-_ROUTE_SECONDS = 20.0
+_UNROUTE_SECONDS = 20.0
 _DRAIN_SECONDS = 30.0
 _MARK_SECONDS = 3600.0
 _COUNTS = ("requests", "failures", "different", "live_seconds", "candidate_seconds")
@@ -62,9 +65,11 @@ class Supervisor:
         self._traffic = traffic
         self._state = ServiceState.read(folder)
         self._replicas: dict[str, list[Replica]] = {}
-        self._ending: set[Replica] = set()
+        self._apart: set[Replica] = set()
+        """Processes that are no release's any more, or not yet."""
+        self._renewals: dict[Replica, asyncio.Task[None]] = {}
+        self._stops: dict[str, asyncio.Task[None]] = {}
         self._split: dict[str, Any] | None = None
-        self._split_of: dict[Replica, dict[str, Any] | None] = {}
         self._vacancy = Vacancy(traffic)
         self._wake = asyncio.Event()
         self._settled = asyncio.Condition()
@@ -79,13 +84,14 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGTERM, self._done.set)
         for launch in self._state.launches.values():
             self._fill(launch)
+        self._wake.set()
         server = await control.listen(self._folder, self._answer)
         work = [asyncio.create_task(job) for job in (self._settle_always(), self._keep_house())]
         await self._done.wait()
         server.close()
         for task in work:
             task.cancel()
-        await self._end(self._all(), _DRAIN_SECONDS)
+        await asyncio.gather(self._end(self._all(), _DRAIN_SECONDS), *self._stops.values())
         # A last command's answer may still be on its way.
         await asyncio.sleep(0.05)
 
@@ -98,6 +104,8 @@ class Supervisor:
         """Start a release off-traffic, or start at once what waits for its next try."""
         wanted = Launch.from_json(launch)
         self._check_fence(wanted.fence, self._state.fence)
+        if wanted.release in self._stops:
+            raise TargetFailed(f"Release {wanted.release} is being stopped: start another one.")
         folder = releases(self._folder) / wanted.release
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_private(folder / "plan.json", plan)
@@ -125,8 +133,8 @@ class Supervisor:
         self._save()
         self._wake.set()
         with suppress(TimeoutError):
-            async with asyncio.timeout(wait), self._settled:
-                await self._settled.wait_for(lambda: self._serves(release))
+            async with asyncio.timeout(wait):
+                await self._until(lambda: self._serves(release))
         if self._serves(release):
             return None
         replicas = self._replicas.get(release, [])
@@ -138,8 +146,11 @@ class Supervisor:
         self._state.live = self._split = None
         self._save()
         self._wake.set()
-        async with asyncio.timeout(_ROUTE_SECONDS), self._settled:
-            await self._settled.wait_for(lambda: not any(r.accepting for r in self._all()))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_UNROUTE_SECONDS):
+                await self._until(lambda: not any(r.accepting for r in self._all()))
+                return
+        raise TargetFailed("A process does not let go of the traffic; see its log.")
 
     async def do_split(self, route: Mapping[str, Any], split: dict[str, Any] | None) -> None:
         """Begin, change or end a split of the live release's traffic."""
@@ -148,7 +159,7 @@ class Supervisor:
             raise TargetFailed(f"Candidate {split['candidate']} is not ready: wait for it.")
         self._split = split
         for replica in self._ready(route["release"]):
-            await self._apply_split(replica)
+            await replica.divide(self._share_of(replica))
 
     async def do_counts(self, route: Mapping[str, Any]) -> dict[str, Any]:
         """What the live release's processes have counted of the split, together."""
@@ -166,38 +177,44 @@ class Supervisor:
         self._fill(launch)
         surplus = self._replicas[launch.release][replicas:]
         del self._replicas[launch.release][replicas:]
-        for replica in surplus:
-            if replica.ready:
-                await replica.cease()
         await self._end(surplus, _DRAIN_SECONDS)
 
     async def do_stop(self, release: str, drain: float) -> None:
         """End a release and remove all that it left; the last one's end is ours too."""
-        if self._state.live == release:
-            await self.do_unroute()
-        if self._split is not None and self._split["candidate"] == release:
-            self._split = None
-            self._wake.set()
-        await self._end(self._replicas.pop(release, []), drain)
-        if self._state.launches.pop(release, None) is not None:
-            self._save()
-        shutil.rmtree(releases(self._folder) / release, ignore_errors=True)
-        if not self._state.launches:
-            self._done.set()
+        if release not in self._stops:
+            self._stops[release] = asyncio.create_task(self._stop(release, drain))
+        await self._stops[release]
 
     async def do_state(self) -> list[dict[str, Any]]:
         """Every release there is."""
         return [self._tell(launch) for launch in self._state.launches.values()]
 
+    async def _stop(self, release: str, drain: float) -> None:
+        if self._state.live == release:
+            with suppress(TargetFailed):
+                await self.do_unroute()
+        if self._split is not None and self._split["candidate"] == release:
+            self._split = None
+        ending = self._replicas.pop(release, [])
+        self._wake.set()
+        await self._end(ending, drain)
+        if self._state.launches.pop(release, None) is not None:
+            self._save()
+        shutil.rmtree(releases(self._folder) / release, ignore_errors=True)
+        del self._stops[release]
+        if not self._state.launches:
+            self._done.set()
+
     def _tell(self, launch: Launch) -> dict[str, Any]:
-        replicas = self._replicas[launch.release]
+        replicas = self._replicas.get(launch.release, [])
+        stopping = "" if replicas else "It is being stopped."
         return {
             "release": launch.release,
             "fence": launch.fence,
-            "ready": all(replica.ready for replica in replicas),
+            "ready": bool(replicas) and all(replica.ready for replica in replicas),
             "addresses": [f"http://127.0.0.1:{replica.port}" for replica in replicas],
             "restarts": sum(replica.restarts for replica in replicas),
-            "detail": next((r.detail for r in replicas if r.detail), ""),
+            "detail": next((r.detail for r in replicas if r.detail), stopping),
         }
 
     def _check_fence(self, fence: int, seen: int) -> None:
@@ -229,31 +246,54 @@ class Supervisor:
         return any(r.accepting for r in mine) and not any(r.accepting for r in others)
 
     def _reap(self) -> None:
-        for replica in (*self._all(), *self._ending):
+        for replica in (*self._all(), *self._apart):
             replica.reap()
 
     def _fill(self, launch: Launch) -> None:
         """Start what a release lacks of its replicas."""
         replicas = self._replicas.setdefault(launch.release, [])
-        log = releases(self._folder) / launch.release / "log"
         while len(replicas) < launch.replicas:
-            replicas.append(
-                Replica(
-                    launch,
-                    traffic=self._traffic,
-                    lifeline=self._lifeline,
-                    log=log,
-                    changed=self._wake.set,
-                )
-            )
+            replicas.append(self._new(launch))
+
+    def _new(self, launch: Launch) -> Replica:
+        return Replica(
+            launch,
+            traffic=self._traffic,
+            lifeline=self._lifeline,
+            log=releases(self._folder) / launch.release / "log",
+            changed=self._wake.set,
+        )
+
+    async def _renew(self, old: Replica) -> None:
+        """Put a new process in the place of one that has nearly all the memory it may have."""
+        release = old.launch.release
+        _log.warning("Release %s: a process has used up its memory and is replaced", release)
+        new = self._new(old.launch)
+        new.restarts = old.restarts + 1
+        self._apart.add(new)
+        await self._until(lambda: new.ready or old not in self._replicas.get(release, ()))
+        if old not in self._replicas.get(release, ()):
+            await self._end([new], 0.0)
+            del self._renewals[old]
+            return
+        replicas = self._replicas[release]
+        replicas[replicas.index(old)] = new
+        self._apart.remove(new)
+        self._wake.set()
+        await self._until(lambda: new.accepting or self._state.live != release)
+        await self._end([old], _DRAIN_SECONDS)
+        del self._renewals[old]
+
+    async def _until(self, holds: Callable[[], bool]) -> None:
+        """Wait until a process has come or gone, or taken or left the traffic, and this holds."""
+        async with self._settled:
+            await self._settled.wait_for(holds)
 
     async def _end(self, replicas: Iterable[Replica], drain: float) -> None:
         ending = set(replicas)
-        self._ending |= ending
+        self._apart |= ending
         await asyncio.gather(*(replica.stop(drain) for replica in ending))
-        self._ending -= ending
-        for replica in ending:
-            self._split_of.pop(replica, None)
+        self._apart -= ending
 
     async def _settle_always(self) -> None:
         while True:
@@ -263,56 +303,65 @@ class Supervisor:
                 await self._settle()
             except NoAnswer as error:
                 _log.warning("It is tried again: %s", error)
-                await asyncio.sleep(_TICK)
-                self._wake.set()
+                self._wake_soon()
+            except Exception:
+                _log.exception("It is tried again")
+                self._wake_soon()
             async with self._settled:
                 self._settled.notify_all()
+
+    def _wake_soon(self) -> None:
+        asyncio.get_running_loop().call_later(_TICK, self._wake.set)
 
     async def _settle(self) -> None:
         live = self._state.live
         takers = self._ready(live)
         for replica in takers:
             await replica.accept()
-            await self._apply_split(replica)
+            await replica.divide(self._share_of(replica))
         await (self._vacancy.open() if live is None else self._vacancy.close())
         if takers or live is None:
             for replica in self._all():
                 if replica not in takers:
                     await replica.cease()
 
-    async def _apply_split(self, replica: Replica) -> None:
-        """Have a live process split its traffic as wanted, also one that was started again."""
-        wanted = self._split
-        if self._split_of.get(replica) == wanted:
-            return
-        if wanted is None:
-            await replica.ask("DELETE", "/-/split")
-        else:
-            candidates = self._ready(wanted["candidate"])
-            if not candidates:
-                return
-            candidate = candidates[
-                self._replicas[self._state.live or ""].index(replica) % len(candidates)
-            ]
-            body = {
-                "mode": wanted["mode"],
-                "share": wanted["share"],
-                "address": f"http://127.0.0.1:{candidate.port}",
-                "token": candidate.launch.token,
-            }
-            await replica.ask("PUT", "/-/split", body)
-        self._split_of[replica] = wanted
+    def _share_of(self, replica: Replica) -> dict[str, Any] | None:
+        """The split that a live process is to do, with one process of the candidate."""
+        if self._split is None:
+            return None
+        # Also with one that has just died: its port waits, and what failed is to be counted.
+        candidates = self._replicas.get(self._split["candidate"])
+        siblings = self._replicas.get(replica.launch.release, [])
+        if not candidates or replica not in siblings:
+            return None
+        number = siblings.index(replica)
+        candidate = candidates[number % len(candidates)]
+        return {
+            "mode": self._split["mode"],
+            "share": self._split["share"],
+            "address": f"http://127.0.0.1:{candidate.port}",
+            "token": candidate.launch.token,
+        }
 
     async def _keep_house(self) -> None:
         while True:
             await asyncio.sleep(_TICK)
-            for launch in self._state.launches.values():
-                rotate(releases(self._folder) / launch.release / "log")
-                _mark(launch.in_use)
-            rotate(self._folder / LOG)
+            try:
+                self._tidy()
+            except OSError as error:
+                _log.warning("Logs cannot be looked after: %s", error)
+            for replica in self._all():
+                if replica not in self._renewals and replica.is_exhausted():
+                    self._renewals[replica] = asyncio.create_task(self._renew(replica))
             unused = time.monotonic() - self._asked_at > _UNUSED_SECONDS
             if unused and not self._state.launches:
                 self._done.set()
+
+    def _tidy(self) -> None:
+        rotate(self._folder / LOG)
+        for launch in self._state.launches.values():
+            rotate(releases(self._folder) / launch.release / "log")
+            _mark(launch.in_use)
 
 
 def _mark(in_use: Iterable[str]) -> None:
