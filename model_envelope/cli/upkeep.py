@@ -54,6 +54,9 @@ def gc(
             help="Remove built environments not used for so long.",
         ),
     ] = 30,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Remove nothing; tell what would be.")
+    ] = False,
     format_: Format = Page.table,
 ) -> None:
     """Remove what no envelope needs: leavings of saves, deleted envelopes, old environments."""
@@ -62,8 +65,8 @@ def gc(
     client = session(context).client
     if claim:
         client.store.claim_artifacts(client.artifacts)
-    report = client.store.collect_garbage(client.artifacts)
-    environments = prune(client.cache, keep=timedelta(days=days))
+    report = client.store.collect_garbage(client.artifacts, dry_run=dry_run)
+    environments = prune(client.cache, keep=timedelta(days=days), dry_run=dry_run)
     if format_ is Page.json:
         output.document(
             {

@@ -91,11 +91,11 @@ def sweep(folder: Path, digest: str) -> None:
             _remove(left)
 
 
-def prune(cache: Path, *, keep: timedelta) -> tuple[str, ...]:
+def prune(cache: Path, *, keep: timedelta, dry_run: bool = False) -> tuple[str, ...]:
     """Remove environments that were not used for the time `keep`, and leavings of builds.
 
     Returns:
-        The names of the environments and packed environments that were removed.
+        The names of the environments and packed environments that were removed, or would be.
     """
     folder = environments(cache)
     oldest = time.time() - keep.total_seconds()
@@ -105,9 +105,11 @@ def prune(cache: Path, *, keep: timedelta) -> tuple[str, ...]:
         if ours is None:
             continue
         with locked(folder / f"{ours['digest']}.lock"):
-            sweep(folder, ours["digest"])
+            if not dry_run:
+                sweep(folder, ours["digest"])
             if item.exists() and _last_used(item) < oldest:
-                set_aside(item)
+                if not dry_run:
+                    set_aside(item)
                 removed.append(item.name)
     return tuple(removed)
 

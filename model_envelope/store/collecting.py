@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import partial
 from itertools import islice
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, and_, delete, func, select, update
 from sqlalchemy import insert as plain_insert
 
 from model_envelope import names
@@ -52,7 +52,11 @@ def _foreign(artifacts: ArtifactStore) -> StoreError:
 
 
 def collect_garbage(
-    database: Database, artifacts: ArtifactStore, now: datetime | None = None
+    database: Database,
+    artifacts: ArtifactStore,
+    now: datetime | None = None,
+    *,
+    dry_run: bool = False,
 ) -> GarbageReport:
     """Remove what is left of expired uploads, deleted envelopes and unknown ids.
 
@@ -60,13 +64,22 @@ def collect_garbage(
         database: the store's.
         artifacts: where its files are.
         now: the store's time unless given.
+        dry_run: remove nothing, and tell what would be.
 
     Raises:
         StoreError: the artifacts belong to another store, or nothing says whose they are
             and some are of no envelope; nothing was removed.
     """
-    _check_owner(database, artifacts)
+    unclaimed = _check_owner(database, artifacts)
     now = now or database.read(changes.store_time)
+    if dry_run:
+        return GarbageReport(
+            expired_uploads=database.read(lambda connection: _expiring(connection, now)),
+            purged_envelopes=tuple(database.read(lambda connection: _due(connection, now))),
+            unknown=tuple(_unknown(database, artifacts.list_ids())),
+        )
+    if unclaimed:
+        claim(database, artifacts)
     expired = database.write(lambda connection: _expire(connection, now))
     due = database.read(lambda connection: _due(connection, now))
     purged = tuple(envelope_id for envelope_id in due if _purge(database, envelope_id, now))
@@ -78,7 +91,8 @@ def collect_garbage(
     return GarbageReport(expired_uploads=expired, purged_envelopes=purged, unknown=unknown)
 
 
-def _check_owner(database: Database, artifacts: ArtifactStore) -> None:
+def _check_owner(database: Database, artifacts: ArtifactStore) -> bool:
+    """Whether nothing says yet whose the artifacts are; then all of them are of envelopes."""
     owner = database.read(changes.store_id).encode()
     try:
         artifacts.fetch(OWNER, sha256=hashlib.sha256(owner).hexdigest())
@@ -91,7 +105,13 @@ def _check_owner(database: Database, artifacts: ArtifactStore) -> None:
                 "nothing says that they ever were. If they are this store's, say so with "
                 "`model-envelope gc --claim`."
             ) from error
-        claim(database, artifacts)
+        return True
+    return False
+
+
+def _expiring(connection: Connection, now: datetime) -> int:
+    expired = and_(upload.c.state == "open", upload.c.expires_at < now)
+    return connection.scalar(select(func.count()).select_from(upload).where(expired)) or 0
 
 
 def _expire(connection: Connection, now: datetime) -> int:

@@ -454,7 +454,7 @@ class Store(ServiceLedger):
     # Removing
 
     def collect_garbage(
-        self, artifacts: ArtifactStore, now: datetime | None = None
+        self, artifacts: ArtifactStore, now: datetime | None = None, *, dry_run: bool = False
     ) -> GarbageReport:
         """Remove what no envelope needs; see `collecting`.
 
@@ -462,6 +462,7 @@ class Store(ServiceLedger):
             StoreError: the artifacts are, or may be, another store's; nothing was removed.
         """
         embedded = self._url.drivername == "sqlite"
-        room = disk.room_to_remove(Path(str(self._url.database))) if embedded else nullcontext()
+        frees = embedded and not dry_run
+        room = disk.room_to_remove(Path(str(self._url.database))) if frees else nullcontext()
         with room:
-            return collecting.collect_garbage(self._database, artifacts, now)
+            return collecting.collect_garbage(self._database, artifacts, now, dry_run=dry_run)

@@ -68,6 +68,40 @@ def test_only_expired_uploads_are_swept(
     assert (again.expired_uploads, again.purged_envelopes, again.unknown) == (0, (), ())
 
 
+def test_a_dry_run_tells_what_would_go_and_removes_nothing(
+    store: Store, artifacts: ArtifactStore, save: Save, new_manifest: NewManifest
+) -> None:
+    kept, deleted = save(), save()
+    store.delete(deleted.id, HOUR)
+    expired, running, stranger = new_manifest().id, new_manifest().id, new_id()
+    store.begin_upload(expired, HOUR)
+    store.begin_upload(running, 3 * HOUR)
+    everything = {kept.id, deleted.id, expired, running, stranger}
+    for envelope_id in everything:
+        put(artifacts, envelope_id)
+    head = store.head()
+    for _ in range(2):
+        told = store.collect_garbage(artifacts, now=later(2), dry_run=True)
+        assert told.expired_uploads == 1
+        assert (told.purged_envelopes, told.unknown) == ((deleted.id,), (stranger,))
+        assert folders(artifacts) == everything
+    assert store.head() == head
+    store.undelete(deleted.id)
+    store.delete(deleted.id, HOUR)
+    assert store.collect_garbage(artifacts, now=later(2)) == told
+    assert folders(artifacts) == {kept.id, running}
+
+
+def test_a_dry_run_claims_nothing(store: Store, save: Save, tmp_path: Path) -> None:
+    unclaimed = open_artifacts(str(tmp_path / "unclaimed"))
+    put(unclaimed, save().id)
+    before = set(unclaimed.list_ids())
+    store.collect_garbage(unclaimed, dry_run=True)
+    assert set(unclaimed.list_ids()) == before
+    store.collect_garbage(unclaimed)
+    assert set(unclaimed.list_ids()) == before | {"0" * 20}
+
+
 def test_a_prolonged_lease_is_kept(store: Store, artifacts: ArtifactStore) -> None:
     envelope_id = new_id()
     store.begin_upload(envelope_id, HOUR)

@@ -453,7 +453,10 @@ def test_init_shows_no_password(run: Run) -> None:
 def test_gc_reports_what_it_removed(run: Run, home: Path) -> None:
     gone, kept = save(), save()
     gone.delete(timedelta(0))
+    told = json.loads(run("gc", "--dry-run", "-o", "json").stdout)
+    assert (home / "artifacts" / gone.id).exists()
     report = json.loads(run("gc", "-o", "json").stdout)
+    assert report == told
     assert report["purged_envelopes"] == [gone.id]
     assert not (home / "artifacts" / gone.id).exists()
     assert (home / "artifacts" / kept.id).exists()
@@ -469,6 +472,9 @@ def test_gc_removes_built_environments_that_were_not_used(run: Run, tmp_path: Pa
         stamp.touch()
         then = (datetime.now(UTC) - timedelta(days=days)).timestamp()
         os.utime(stamp, (then, then))
+    for _ in range(2):
+        told = run("gc", "--dry-run", "-o", "json").stdout
+        assert json.loads(told)["environments"] == ["a" * 64]
     assert json.loads(run("gc", "-o", "json").stdout)["environments"] == ["a" * 64]
     assert [folder.exists() for folder in built] == [False, True]
 
