@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import model_envelope as me
+from model_envelope import config
 from model_envelope.deployment.targets.protocol import Platform
+from tests.conftest import free_port
+from tests.integration.docker.engine import REPOSITORY, base_image, engine
 from tests.integration.targets.site import Site
+
+__all__ = ["base_image", "engine"]
 
 
 @pytest.fixture
@@ -29,7 +36,21 @@ def process_site(platform: Platform) -> Iterator[Site]:
     site.close()
 
 
-@pytest.fixture(params=["process"])
+@pytest.fixture
+def docker_site(
+    base_image: str, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Site]:
+    """The target `docker`, behind a HAProxy of its own."""
+    monkeypatch.setenv(config.BASE_IMAGE, base_image)
+    monkeypatch.setenv(config.IMAGE_REPOSITORY, REPOSITORY)
+    monkeypatch.setenv(config.PROXY_URL, f"http://127.0.0.1:{free_port()}")
+    site = Site("docker", platform, "doubles")
+    yield site
+    site.close()
+    os.kill(int((platform.state / "docker/proxy/pid").read_text()), signal.SIGTERM)
+
+
+@pytest.fixture(params=["process", "docker"])
 def site(request: pytest.FixtureRequest) -> Site:
     """Each target; the test runs on all of them."""
     site: Site = request.getfixturevalue(f"{request.param}_site")

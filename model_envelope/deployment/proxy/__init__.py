@@ -1,0 +1,1 @@
+"""One address for all services: a HAProxy that is told the whole truth each time."""
