@@ -18,11 +18,15 @@ def get_provider_info() -> dict[str, Any]:
         "description": "Put any Python model in an envelope; batch and online inference from "
         "Airflow are derived from it.",
         "integrations": [{"integration-name": INTEGRATION, "tags": ["software"]}],
-        "operators": _modules("model_envelope.operators.batch"),
+        "operators": _modules("model_envelope.operators.batch", "model_envelope.operators.deploy"),
         "sensors": _modules("model_envelope.operators.sensors"),
         "hooks": _modules("model_envelope.operators.hook"),
         "triggers": _modules("model_envelope.operators.triggers"),
-        "extra-links": ["model_envelope.operators.links.EnvelopeLink"],
+        "notifications": ["model_envelope.operators.owners.OwnerNotifier"],
+        "extra-links": [
+            "model_envelope.operators.links.EnvelopeLink",
+            "model_envelope.operators.links.ServiceLink",
+        ],
         "connection-types": [_connection_type()],
     }
 

@@ -25,3 +25,13 @@ class EnvelopeLink(BaseOperatorLink):
         envelope_id = getattr(operator, "envelope_id", None)
         connection = urlencode({"connection": getattr(operator, "conn_id", "")})
         return f"model-envelope/m/{envelope_id}?{connection}" if envelope_id else ""
+
+
+class ServiceLink(BaseOperatorLink):
+    """The URL at which the service of a task answers. Empty while it has none."""
+
+    name = "Service"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """What `operator.service_url` says."""
+        return getattr(operator, "service_url", None) or ""

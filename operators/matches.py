@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -53,6 +54,39 @@ class Match:
         if isinstance(since, datetime):
             return self.at >= since
         return self.revision > since
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wishes:
+    """What deployment rules want that does not run yet, by service."""
+
+    by_service: Mapping[str, str]
+
+    @property
+    def key(self) -> str:
+        """Equal for equal wishes."""
+        told = "\n".join(self.by_service.values())
+        return hashlib.sha256(told.encode()).hexdigest()
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """What a trigger event says."""
+        return {"services": [*self.by_service]}
+
+
+def find_wishes(store: Store) -> Wishes | None:
+    """What rules would change now; None where that is nothing.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    from model_envelope.deployment.planning import plan
+
+    wishes = {
+        change.service: f"{change.service} {change.envelope_id} {change.rule}@{change.revision}"
+        for change in plan(store).changes
+    }
+    return Wishes(by_service=wishes) if wishes else None
 
 
 def read_since(value: int | str | datetime | None) -> Since:

@@ -1,23 +1,32 @@
-"""One trigger for sensors and asset watchers: a tag query has another answer."""
+"""Triggers for sensors and asset watchers: the store has another answer than before."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import logging
+from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from model_envelope.errors import EnvelopeError
 from model_envelope.operators.hook import DEFAULT_CONNECTION
-from model_envelope.operators.matches import Match, find_match, read_since
+from model_envelope.operators.matches import (
+    Match,
+    Wishes,
+    find_match,
+    find_wishes,
+    read_since,
+)
 from model_envelope.operators.revision_poll import RevisionPoll, Tick
 from model_envelope.tag_query import parse
 
 if TYPE_CHECKING:
     from airflow.sdk.execution_time.context import AssetStateStoreAccessors
+
+    from model_envelope.store.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -25,18 +34,97 @@ CLASS_PATH = "model_envelope.operators.triggers.TagQueryTrigger"
 """Written out, because Airflow stores it: a restart must find the class by this name."""
 
 
-class TagQueryTrigger(BaseEventTrigger):
+class Answer(Protocol):
+    """What a trigger found in the store; equal answers have equal keys."""
+
+    @property
+    def key(self) -> str:
+        """Tells it from other answers."""
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """What the event says: natively JSON."""
+
+
+class StoreTrigger(BaseEventTrigger):
+    """Fires when the store has another answer than before; what is asked is a subclass's.
+
+    In a task it fires once. In an `AssetWatcher` it fires for the answer that it finds at
+    first, and then at every new one; what it announced last is kept with the asset, so that
+    a restart neither loses nor repeats it. Events only wake up: each comes at least once,
+    and several changes between two polls give one.
+
+    All triggers of one class, connection and interval share one poll of the store's
+    revision, and ask only when it has moved.
+    """
+
+    class_path: ClassVar[str]
+    """Written out, because Airflow stores it: a restart must find the class by this name."""
+
+    def __init__(self, conn_id: str, poll_interval: float) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.conn_id = conn_id
+        self.poll_interval = poll_interval
+
+    @abstractmethod
+    def question(self) -> tuple[str, Callable[[Store], Answer | None]]:
+        """A name for what is asked, and what finds the answer; None where there is none."""
+
+    def shared_stream_key(self) -> Hashable:
+        """Triggers of one connection and interval share one poll."""
+        return (self.class_path, self.conn_id, self.poll_interval)
+
+    @classmethod
+    def create_shared_stream_producer(cls, kwargs: dict[str, Any]) -> RevisionPoll:
+        """The poll that triggers of one key share."""
+        return RevisionPoll(kwargs["conn_id"], kwargs["poll_interval"])
+
+    async def filter_shared_stream(
+        self, shared_stream: AsyncIterator[Tick]
+    ) -> AsyncIterator[TriggerEvent]:
+        """Ask whenever the store has moved: one event for each new answer."""
+        name, ask = self.question()
+        memory = AssetMemory(self.asset_state_store, f"{self.conn_id}\n{name}")
+        announced = await memory.recall()
+        asked_at = None
+        async for tick in shared_stream:
+            if tick.revision == asked_at:
+                continue
+            try:
+                answer = await asyncio.to_thread(ask, tick.store)
+            except EnvelopeError as error:
+                log.warning("%s Asking again in %g s.", error, self.poll_interval)
+                continue
+            asked_at = tick.revision
+            if answer is None or answer.key == announced:
+                continue
+            yield TriggerEvent(answer.payload)
+            if self.asset_state_store is None:
+                return
+            announced = answer.key
+            tick.when_persisted.append(memory.keeping(answer))
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """The same for a trigger that runs alone, outside Airflow's shared streams."""
+        poll = RevisionPoll(self.conn_id, self.poll_interval)
+
+        async def ticks() -> AsyncIterator[Tick]:
+            async for tick, _ in poll.open_stream():
+                yield tick
+                await tick.persisted()
+
+        try:
+            async for event in self.filter_shared_stream(ticks()):
+                yield event
+        finally:
+            await poll.aclose()
+
+
+class TagQueryTrigger(StoreTrigger):
     """Fires when the latest match of a tag query is another envelope, or changed.
 
-    In a task it fires once. In an `AssetWatcher` it fires for the match that it finds at
-    first, and then at every new answer; what it announced last is kept with the asset, so
-    that a restart neither loses nor repeats it. Events only wake up: each comes at least
-    once, several changes between two polls give one, and the payload
-    `{"envelope_id", "revision", "tags"}` is the match at that time. When nothing matches
-    any more there is no event: what runs should keep running.
-
-    All triggers of one connection and interval share one poll of the store's revision,
-    and ask their own queries only when it has moved.
+    The payload `{"envelope_id", "revision", "tags"}` is the match at that time. When nothing
+    matches any more there is no event: what runs should keep running. See `StoreTrigger`.
 
     Args:
         tag_query: text or dict, as everywhere.
@@ -45,6 +133,8 @@ class TagQueryTrigger(BaseEventTrigger):
         since: a revision, or a time in ISO form: older matches do not count.
     """
 
+    class_path = CLASS_PATH
+
     def __init__(
         self,
         tag_query: str | Mapping[str, Any],
@@ -52,10 +142,8 @@ class TagQueryTrigger(BaseEventTrigger):
         poll_interval: float = 10.0,
         since: int | str | None = None,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__(conn_id, poll_interval)
         self.tag_query = tag_query
-        self.conn_id = conn_id
-        self.poll_interval = poll_interval
         self.since = since
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -72,54 +160,41 @@ class TagQueryTrigger(BaseEventTrigger):
             "since": self.since,
         }
 
-    def shared_stream_key(self) -> Hashable:
-        """Triggers of one connection and interval share one poll."""
-        return (CLASS_PATH, self.conn_id, self.poll_interval)
-
-    @classmethod
-    def create_shared_stream_producer(cls, kwargs: dict[str, Any]) -> RevisionPoll:
-        """The poll that triggers of one key share."""
-        return RevisionPoll(kwargs["conn_id"], kwargs["poll_interval"])
-
-    async def filter_shared_stream(
-        self, shared_stream: AsyncIterator[Tick]
-    ) -> AsyncIterator[TriggerEvent]:
-        """Ask the query whenever the store has moved: one event for each new answer."""
+    def question(self) -> tuple[str, Callable[[Store], Match | None]]:
+        """Asks for the latest match, if it is recent enough."""
         query, since = parse(self.tag_query), read_since(self.since)
-        memory = AssetMemory(self.asset_state_store, f"{self.conn_id}\n{query.text}")
-        announced = await memory.recall()
-        asked_at = None
-        async for tick in shared_stream:
-            if tick.revision == asked_at:
-                continue
-            try:
-                match = await asyncio.to_thread(find_match, tick.store, query)
-            except EnvelopeError as error:
-                log.warning("%s Asking again in %g s.", error, self.poll_interval)
-                continue
-            asked_at = tick.revision
-            if match is None or match.key == announced or not match.is_since(since):
-                continue
-            yield TriggerEvent(match.payload)
-            if self.asset_state_store is None:
-                return
-            announced = match.key
-            tick.when_persisted.append(memory.keeping(match))
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """The same for a trigger that runs alone, outside Airflow's shared streams."""
-        poll = RevisionPoll(self.conn_id, self.poll_interval)
+        def ask(store: Store) -> Match | None:
+            match = find_match(store, query)
+            return match if match is not None and match.is_since(since) else None
 
-        async def ticks() -> AsyncIterator[Tick]:
-            async for tick, _ in poll.open_stream():
-                yield tick
-                await tick.persisted()
+        return query.text, ask
 
-        try:
-            async for event in self.filter_shared_stream(ticks()):
-                yield event
-        finally:
-            await poll.aclose()
+
+class RuleTrigger(StoreTrigger):
+    """Fires when deployment rules want something else of services than before.
+
+    It plans whenever the store has moved, as `model-envelope plan` does; every rule counts,
+    also those that are made later. The payload `{"services"}` names the services as they
+    were seen. See `StoreTrigger`.
+
+    Args:
+        conn_id: connection of type `model_envelope`.
+        poll_interval: seconds between two looks at the store.
+    """
+
+    class_path = "model_envelope.operators.triggers.RuleTrigger"
+
+    def __init__(self, conn_id: str = DEFAULT_CONNECTION, poll_interval: float = 2.0) -> None:
+        super().__init__(conn_id, poll_interval)
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Class path and arguments."""
+        return self.class_path, {"conn_id": self.conn_id, "poll_interval": self.poll_interval}
+
+    def question(self) -> tuple[str, Callable[[Store], Wishes | None]]:
+        """Asks what rules would change."""
+        return "rules", find_wishes
 
 
 class AssetMemory:
@@ -139,15 +214,15 @@ class AssetMemory:
         self._key = f"model_envelope.{hashlib.sha256(watcher.encode()).hexdigest()[:16]}"
 
     async def recall(self) -> str | None:
-        """The `Match.key` that all assets know, empty at first; None when they differ."""
+        """The `Answer.key` that all assets know, empty at first; None when they differ."""
         known = {str(await asset.aget(self._key, "")) for asset in self._assets}
         return known.pop() if len(known) == 1 else None
 
-    def keeping(self, match: Match) -> Callable[[], Awaitable[None]]:
-        """Remembers `match` when it is called."""
+    def keeping(self, answer: Answer) -> Callable[[], Awaitable[None]]:
+        """Remembers `answer` when it is called."""
 
         async def keep() -> None:
             for asset in self._assets:
-                await asset.aset(self._key, match.key)
+                await asset.aset(self._key, answer.key)
 
         return keep

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model_envelope import names
-from model_envelope.errors import DeploymentError, DeploymentFailed, InvalidInput, TargetFailed
+from model_envelope.errors import DeploymentError, DeploymentFailed, TargetFailed
 
 if TYPE_CHECKING:
     from model_envelope.artifacts.protocol import ArtifactStore
@@ -101,8 +101,8 @@ class ServiceVerbs:
             q: a tag query, whose latest match is taken; an envelope's id; or an envelope.
             service: its name, which is part of its URL: a DNS label. It is made if it is new.
             target: where it runs: `process`, `docker`, …; what it was, or `process`, unless
-                given. Also both as one: `{"kind": "docker", "options": {"replicas": 2}}`.
-            options: of the target.
+                given. Also with its options: `{"kind": "docker", "replicas": 2}`.
+            options: of the target, all of them: those that are not named get their defaults.
             reason: for the ledger.
             tell: is told of each step: service, step, state.
 
@@ -131,7 +131,7 @@ class ServiceVerbs:
                 f"{service} is pinned: rule {rule.name!r} changes nothing until "
                 f"`model-envelope unpin {service}`."
             )
-        return self._bring_about(record, tell, note)
+        return self._fulfil(record, tell, note)
 
     def rollback(self, service: str, *, reason: str = "", tell: Tell | None = None) -> Deployed:
         """Put back what a service ran before, and wait until it runs.
@@ -159,7 +159,7 @@ class ServiceVerbs:
             pinned=record.pinned,
             retry=True,
         )
-        return self._bring_about(record, tell, note)
+        return self._fulfil(record, tell, note)
 
     def undeploy(self, service: str, *, reason: str = "", tell: Tell | None = None) -> Deployed:
         """End a service: requests under way are answered, then nothing of it runs.
@@ -180,7 +180,7 @@ class ServiceVerbs:
             reason=reason or "Undeployed.",
             retry=True,
         )
-        return self._bring_about(record, tell, note)
+        return self._fulfil(record, tell, note)
 
     def unpin(self, service: str) -> ServiceRecord:
         """Let rules change a service again that a person has deployed to.
@@ -249,7 +249,7 @@ class ServiceVerbs:
         retry: bool = False,
         tell: Tell | None = None,
     ) -> tuple[Outcome, ...]:
-        """Make what services run equal to what is wanted of them.
+        """Have services want what their rules say, and make what they run equal to that.
 
         It may run as often as one likes, at the same time as others, and be killed anywhere.
 
@@ -265,9 +265,34 @@ class ServiceVerbs:
             ServiceNotFound: one of those named.
             StoreError: the store cannot be read.
         """
+        from model_envelope.deployment.planning import follow
         from model_envelope.deployment.reconciling import reconcile
 
+        follow(self.store, self.actor, services=services, retry=retry)
         return reconcile(self.platform, services=services, retry=retry, tell=tell)
+
+    def pending(self) -> tuple[str, ...]:
+        """Have services want what their rules say; names those that need something done."""
+        from model_envelope.deployment.planning import follow
+        from model_envelope.deployment.reconciling import pending
+
+        follow(self.store, self.actor)
+        return pending(self.platform)
+
+    def bring_about(self, service: str, *, tell: Tell | None = None) -> Outcome:
+        """Reconcile one service, once nobody else is at work on it, whatever waits or failed.
+
+        Raises:
+            ServiceNotFound: there is no such service.
+        """
+        from model_envelope.deployment.reconciling import reconcile
+
+        ends = time.monotonic() + PATIENCE
+        while True:
+            (outcome,) = reconcile(self.platform, services=[service], retry=True, tell=tell)
+            if outcome.action != "busy" or time.monotonic() > ends:
+                return outcome
+            time.sleep(_PAUSE)
 
     def _target(
         self,
@@ -276,23 +301,17 @@ class ServiceVerbs:
         options: Mapping[str, Any] | None,
     ) -> dict[str, Any] | None:
         """The target as the store keeps it; None for what it was."""
+        from model_envelope.deployment.rule import read_target
         from model_envelope.deployment.targets.opening import open_target
 
         known = {record.name: record.target for record in self.store.services()}.get(service)
-        if isinstance(target, Mapping):
-            given = {"options": {}, **target, **({"options": options} if options else {})}
-        elif target is None and options is None and known is not None:
+        if target is None and options is None and known is not None:
             return None
-        else:
-            kind = target or (known or {}).get("kind", DEFAULT_TARGET)
-            given = {"kind": kind, "options": options or {}}
-        unknown = given.keys() - {"kind", "options"}
-        if unknown or not isinstance(given.get("kind"), str):
-            raise InvalidInput(
-                f"A target is its kind, or {{'kind': …, 'options': {{…}}}}, not {target!r:.100}."
-            )
-        open_target(given["kind"], self.platform).check_options(given["options"])
-        return {"kind": given["kind"], "options": dict(given["options"])}
+        wanted = read_target(target or (known or {}).get("kind", DEFAULT_TARGET))
+        if options is not None:
+            wanted["options"] = dict(options)
+        open_target(wanted["kind"], self.platform).check_options(wanted["options"])
+        return wanted
 
     def _rule_of(self, service: str) -> RuleRecord | None:
         """The rule that would change a service."""
@@ -309,9 +328,8 @@ class ServiceVerbs:
             f"`model-envelope rules resume {rule.name}` lets it go on."
         )
 
-    def _bring_about(self, record: ServiceRecord, tell: Tell | None, note: str) -> Deployed:
-        """Reconcile until the wish is fulfilled, or cannot be."""
-        outcome = self._reconcile_when_free(record.name, tell)
+    def _fulfil(self, record: ServiceRecord, tell: Tell | None, note: str) -> Deployed:
+        outcome = self.bring_about(record.name, tell=tell)
         if outcome.good:
             return Deployed(
                 service=outcome.service,
@@ -329,11 +347,3 @@ class ServiceVerbs:
                 "whatever runs that regularly."
             )
         raise DeploymentError(told)
-
-    def _reconcile_when_free(self, service: str, tell: Tell | None) -> Outcome:
-        ends = time.monotonic() + PATIENCE
-        while True:
-            (outcome,) = self.reconcile([service], retry=True, tell=tell)
-            if outcome.action != "busy" or time.monotonic() > ends:
-                return outcome
-            time.sleep(_PAUSE)

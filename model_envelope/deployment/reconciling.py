@@ -115,6 +115,16 @@ def reconcile(
         return tuple(pool.map(work.on, found))
 
 
+def pending(platform: Platform) -> tuple[str, ...]:
+    """The services for which a reconcile would do something now, by name.
+
+    Raises:
+        StoreUnavailable: the services cannot be read.
+    """
+    work = _Work(platform, retry=False, lease=leases.LENGTH, tell=_untold)
+    return tuple(r.name for r in platform.store.services() if work.is_pending(r.name))
+
+
 class _Work:
     """What one reconcile does, service by service."""
 
@@ -138,6 +148,13 @@ class _Work:
             _log.exception("Service %s could not be looked after", name)
             reason = f"{type(error).__name__}: {error}"
             return Outcome(service=name, action="failed", reason=reason)
+
+    def is_pending(self, name: str) -> bool:
+        try:
+            return self._look(name, now=False).need not in ("nothing", "wait")
+        except TargetFailed:
+            # Who deploys says why.
+            return True
 
     def _on(self, name: str) -> Outcome:
         found = self._look(name, now=False)
