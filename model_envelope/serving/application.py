@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
 
 from model_envelope.errors import SchemaError
 from model_envelope.serving.exchange import (
@@ -25,10 +27,13 @@ from model_envelope.serving.functions import Function
 from model_envelope.serving.instruments import Instruments
 from model_envelope.serving.listening import Traffic
 from model_envelope.serving.plan import ServicePlan
-from model_envelope.serving.queueing import ModelQueue
+from model_envelope.serving.queueing import Job, ModelQueue
 from model_envelope.serving.refusals import RETRY_SOON, Disconnected, Refusal
 from model_envelope.serving.routing import Handler, Route, not_allowed, not_found, routes
 from model_envelope.serving.splitting import Split
+
+if TYPE_CHECKING:
+    from model_envelope.serving.recording import Recorder
 
 _log = logging.getLogger(__name__)
 
@@ -62,6 +67,7 @@ class Application:
             (b"x-envelope-id", plan.envelope_id.encode()),
             (b"x-release", plan.release.encode()),
         ]
+        self._recorder: Recorder | None = None
         self._heads: dict[str, bytes] = {}
         self._routes = routes(self)
         self._unknown = not_found(self)
@@ -69,7 +75,17 @@ class Application:
     def start(self) -> None:
         """Start the model's thread; to be called in the running loop."""
         self.queue = ModelQueue(self.plan.limits, self.functions.values(), self)
+        if self.plan.log.mode != "off":
+            from model_envelope.serving.recording import Recorder
+
+            self._recorder = Recorder(self.plan.log, self.plan.release, self.instruments)
         self.instruments.measure(lambda: self.in_progress, lambda: self.queue.rows)
+
+    def close(self) -> None:
+        """End the threads beside the event loop; waits for what is to be logged."""
+        self.queue.close()
+        if self._recorder is not None:
+            self._recorder.close()
 
     def drain(self) -> None:
         """Say that this process is going: not ready, and connections end with an answer."""
@@ -95,9 +111,17 @@ class Application:
             if self._access_log and random.random() < self._access_log:  # noqa: S311
                 self._write_access(exchange, route, seconds)
 
-    def predicted(self, function: Function, rows: int, seconds: float) -> None:
-        """Count a batch."""
-        self.instruments.predicted(function.name, rows, seconds)
+    def predicted(self, batch: Sequence[Job], output: pa.Table, seconds: float) -> None:
+        """Count a batch, and log it if that is wanted."""
+        name = batch[0].function.name
+        self.instruments.predicted(name, output.num_rows, seconds)
+        if self._recorder is None:
+            return
+        start = 0
+        for job in batch:
+            rows = job.request.rows
+            self._recorder.offer(name, job.request, job.request_id, output.slice(start, rows))
+            start += rows
 
     async def respond(
         self, exchange: Exchange, status: int, body: bytes, *headers: tuple[bytes, bytes]
@@ -168,7 +192,7 @@ class Application:
         )
         # A large body would hold up everybody's answers while it is read.
         request = read() if len(body) < _LARGE else await asyncio.to_thread(read)
-        found = await self.queue.put(function, request)
+        found = await self.queue.put(function, request, exchange.request_id)
         headers = [(name.encode(), value.encode()) for name, value in found.headers]
         return Reply(found.status, found.body, found.media_type, headers=headers)
 

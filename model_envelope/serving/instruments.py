@@ -6,6 +6,8 @@
     model_envelope_queued_rows                           that wait or are being predicted
     model_envelope_batch_rows{function}                  given to the model at once
     model_envelope_predict_seconds{function}             in the model, for each batch
+    model_envelope_log_rows_total                        of the prediction log, written
+    model_envelope_log_dropped_rows_total                of it, dropped
     model_envelope_started_timestamp_seconds
     model_envelope_service_info{service, release, envelope_id}   always 1
 
@@ -77,6 +79,14 @@ class Instruments:
         self._queued_rows = Gauge(
             "model_envelope_queued_rows",
             "Rows that wait or are being predicted.",
+            registry=registry,
+        )
+        self.log_rows = Counter(
+            "model_envelope_log_rows", "Rows that the prediction log wrote.", registry=registry
+        )
+        self.log_dropped = Counter(
+            "model_envelope_log_dropped_rows",
+            "Rows that the prediction log could not keep up with, or not write.",
             registry=registry,
         )
         started = Gauge(

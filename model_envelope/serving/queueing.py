@@ -8,19 +8,24 @@ All bookkeeping is the event loop's: the thread gets a batch and gives back its 
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Protocol
+
+import pyarrow as pa
 
 from model_envelope.errors import PredictionFailed
 from model_envelope.serving.formats import Request, Response
 from model_envelope.serving.functions import Function
 from model_envelope.serving.plan import Limits
 from model_envelope.serving.refusals import RETRY_SOON, Refusal
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -29,6 +34,7 @@ class Job:
 
     function: Function
     request: Request
+    request_id: bytes
     answer: asyncio.Future[Response]
     begin_before: float
 
@@ -36,8 +42,8 @@ class Job:
 class Watch(Protocol):
     """Who is told of every batch; called in the model's thread, so it must be quick."""
 
-    def predicted(self, function: Function, rows: int, seconds: float) -> None:
-        """Rows that the model was given at once, and how long it took."""
+    def predicted(self, batch: Sequence[Job], output: pa.Table, seconds: float) -> None:
+        """What the model was given at once, what it gave, and how long it took."""
 
 
 class ModelQueue:
@@ -56,7 +62,9 @@ class ModelQueue:
         self._thread = threading.Thread(target=self._predict, name="model", daemon=True)
         self._thread.start()
 
-    def put(self, function: Function, request: Request) -> asyncio.Future[Response]:
+    def put(
+        self, function: Function, request: Request, request_id: bytes
+    ) -> asyncio.Future[Response]:
         """Queue a request.
 
         The result raises:
@@ -77,7 +85,7 @@ class ModelQueue:
         self.rows += request.rows
         answer: asyncio.Future[Response] = self._loop.create_future()
         deadline = self._loop.time() + self._limits.deadline_seconds
-        self._waiting[function].append(Job(function, request, answer, deadline))
+        self._waiting[function].append(Job(function, request, request_id, answer, deadline))
         if not self._busy:
             self._busy = True
             # Not now: what else arrived in this turn of the loop can go along.
@@ -147,7 +155,10 @@ class ModelQueue:
             return error
         except BaseException as error:
             return PredictionFailed(f"The model raised {type(error).__name__}: {error}")
-        self._watch.predicted(function, output.num_rows, seconds)
+        try:
+            self._watch.predicted(batch, output, seconds)
+        except Exception:
+            _log.warning("A prediction could not be counted", exc_info=True)
         return responses
 
     def _deliver(self, batch: list[Job], answers: list[Response | Exception]) -> None:

@@ -93,6 +93,8 @@ class _Server(uvicorn.Server):
         while self.server_state.connections and loop.time() < end and not self.force_exit:
             await asyncio.sleep(_POLL_SECONDS)
         await super().shutdown(sockets)
+        self._application.set_split(None)
+        await asyncio.to_thread(self._application.close)
 
     def _stop(self) -> None:
         self.force_exit = self.should_exit
