@@ -6,16 +6,16 @@ service and with what runs there; it does not matter what happened since the las
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from model_envelope.deployment.rule import Rule
 from model_envelope.errors import EnvelopeNotFound, InvalidInput
-from model_envelope.store.choosing import BestBy
 from model_envelope.store.near_misses import NearMiss
-from model_envelope.store.rows import Choice, DeploymentRecord, RuleRecord, ServiceRecord
+from model_envelope.store.rows import DeploymentRecord, RuleRecord, ServiceRecord
 from model_envelope.store.store import Store
+from model_envelope.store.surveying import Answer, Ask
 
 Action = Literal["deploy", "replace", "keep", "hold", "paused", "pinned", "no_match", "undeploy"]
 """What becomes of a service.
@@ -106,8 +106,8 @@ def plan(
         if (only is None or record.name in only)
         and (services is None or record.service in services)
     ]
-    planner = _Planner(store, there, records, explain=explain, retry=retry)
-    decisions = [planner.decide(record) for record in records]
+    planner = _Planner(store, there, records, retry=retry)
+    decisions = planner.of_rules(records, explain=explain)
     if only is None:
         ruled = {record.service for record in records}
         decisions += [
@@ -174,12 +174,10 @@ class _Planner:
         services: Mapping[str, ServiceRecord],
         rules: Collection[RuleRecord],
         *,
-        explain: bool,
         retry: bool,
     ) -> None:
         self._store = store
         self._services = services
-        self._explain = explain
         self._retry = retry
         self._live = {deployment.service: deployment for deployment in store.live_deployments()}
         wishes = {_by(rule) for rule in rules} | {s.desired_by for s in services.values()}
@@ -188,11 +186,31 @@ class _Planner:
             for deployment in store.failed_deployments(wishes)
         }
 
-    def decide(self, record: RuleRecord) -> Decision:
-        """What a rule makes of its service."""
-        service = self._services.get(record.service)
-        live = self._live.get(record.service)
-        found = Decision(
+    def of_rules(self, records: Sequence[RuleRecord], *, explain: bool) -> list[Decision]:
+        """What each rule makes of its service."""
+        rules: dict[str, Rule] = {}
+        decisions = []
+        for record in records:
+            try:
+                rules[record.name] = _readable(record)
+            except (InvalidInput, TypeError) as error:
+                reason = f"The rule cannot be read: {error}"
+                decisions.append(replace(self._start(record), action="hold", reason=reason))
+        asks = [
+            Ask(query=rule.query, metric=rule.metric, greatest=rule.greatest)
+            for rule in rules.values()
+        ]
+        answers = self._store.survey(asks, explain=explain)
+        found = dict(zip(rules, answers, strict=True))
+        return decisions + [
+            self._decide(record, rules[record.name], found[record.name])
+            for record in records
+            if record.name in rules
+        ]
+
+    def _start(self, record: RuleRecord) -> Decision:
+        service, live = self._services.get(record.service), self._live.get(record.service)
+        return Decision(
             rule=record.name,
             service=record.service,
             action="keep",
@@ -202,45 +220,43 @@ class _Planner:
             revision=record.revision,
             generation=service.generation if service else 0,
         )
-        try:
-            rule = Rule.of(record)
-            by = BestBy(rule.metric, rule.greatest)
-            query = rule.query
-        except (InvalidInput, TypeError) as error:
-            return replace(found, action="hold", reason=f"The rule cannot be read: {error}")
-        choice = self._store.best(query, by)
+
+    def _decide(self, record: RuleRecord, rule: Rule, answer: Answer) -> Decision:
+        service = self._services.get(record.service)
         found = replace(
-            found, target=rule.target, envelope_id=choice.envelope_id if choice else None
+            self._start(record),
+            target=rule.target,
+            envelope_id=answer.envelope_id,
+            near=answer.near,
         )
-        if self._explain:
-            found = replace(found, near=self._near(rule, by, choice))
         if record.paused:
             return replace(found, action="paused", reason=record.pause_reason or "Paused.")
         if service is not None and service.pinned:
             return replace(found, action="pinned", reason=_told(service))
-        if choice is None:
-            rest = "what runs goes on." if live else "nothing runs."
+        if answer.envelope_id is None:
+            rest = "what runs goes on." if found.replaces else "nothing runs."
             return replace(found, action="no_match", reason=f"Nothing matches: {rest}")
-        return self._weigh(found, record, rule, choice)
+        return self._weigh(found, record, rule, answer)
 
-    def _weigh(self, found: Decision, record: RuleRecord, rule: Rule, choice: Choice) -> Decision:
+    def _weigh(self, found: Decision, record: RuleRecord, rule: Rule, answer: Answer) -> Decision:
+        """What becomes of the envelope that the rule may choose."""
         service, live = self._services.get(record.service), self._live.get(record.service)
         wanted = (
             service is not None
-            and service.desired_envelope == choice.envelope_id
+            and service.desired_envelope == found.envelope_id
             and service.target == rule.target
         )
-        if live and live.envelope_id == choice.envelope_id and live.target == rule.target:
+        if live and live.envelope_id == found.envelope_id and live.target == rule.target:
             return replace(found, reason="It runs.", writes=not wanted)
         by, failed = _by(record), None
         if not self._retry:
-            failed = self._failed.get((record.service, by, choice.envelope_id))
+            failed = self._failed.get((record.service, by, found.envelope_id or ""))
         if failed is not None:
             return replace(found, action="hold", reason=_failure(failed))
         mine = wanted and service is not None and service.desired_by == by
         is_tried = service is not None and service.observed_generation == service.generation
-        reason = _why(rule, choice)
-        if live is not None and live.envelope_id == choice.envelope_id:
+        reason = _why(rule, answer)
+        if live is not None and live.envelope_id == found.envelope_id:
             reason = "It is to run with another target or other options."
         if mine and not is_tried:
             reason += " It is on its way."
@@ -250,11 +266,6 @@ class _Planner:
             reason=reason,
             writes=not mine or (self._retry and is_tried),
         )
-
-    def _near(self, rule: Rule, by: BestBy, choice: Choice | None) -> tuple[NearMiss, ...]:
-        if choice is None:
-            return self._store.near_misses(rule.query)
-        return self._store.nearer(rule.query, choice, by)
 
     def wish(self, service: ServiceRecord) -> Decision | None:
         """What a person wants of a service that no rule is about, until it is so."""
@@ -296,8 +307,20 @@ def _failure(deployment: DeploymentRecord) -> str:
     return f"Its deployment {deployment.id} failed: {deployment.reason}"
 
 
-def _why(rule: Rule, choice: Choice) -> str:
+def _why(rule: Rule, answer: Answer) -> str:
     if rule.metric is None:
         return "It is the newest match."
     best = "greatest" if rule.greatest else "smallest"
-    return f"It has the {best} {rule.metric}, {choice.value:.6g}."
+    return f"It has the {best} {rule.metric}, {answer.value:.6g}."
+
+
+def _readable(record: RuleRecord) -> Rule:
+    """The rule of a record, with what is read of it later.
+
+    Raises:
+        InvalidInput: another version of this package made it, and this one cannot read it.
+        TypeError: likewise.
+    """
+    rule = Rule.of(record)
+    _ = rule.query
+    return rule

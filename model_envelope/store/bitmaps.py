@@ -108,6 +108,26 @@ def read(
         width *= 32
 
 
+def whole(
+    connection: Connection, values: Collection[TagValue], keys: Collection[str]
+) -> dict[TagValue, int]:
+    """Every bit of some tag values, and of all values of some keys: bit n is of revision n."""
+    found: dict[TagValue, int] = defaultdict(int)
+    by_key: dict[str, list[str]] = defaultdict(list)
+    for key, value in values:
+        if key not in keys:
+            by_key[key].append(value)
+    asked = [tag_bitmap.c.key == key for key in keys]
+    for key, of_key in by_key.items():
+        for start in range(0, len(of_key), CHUNK):
+            some = of_key[start : start + CHUNK]
+            asked.append(and_(tag_bitmap.c.key == key, tag_bitmap.c.value.in_(some)))
+    for where in asked:
+        for row in connection.execute(select(tag_bitmap).where(where)):
+            found[row.key, row.value] |= _number(row.bits) << row.block * BLOCK
+    return found
+
+
 def _stretch(
     connection: Connection, values: Collection[TagValue], low: int, high: int
 ) -> list[Block]:

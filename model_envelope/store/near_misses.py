@@ -1,26 +1,17 @@
-"""When nothing matches, or nothing better: which clause kept the nearest envelopes out."""
+"""When nothing matches: which clause kept the nearest envelopes out."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, case, func, literal, select
+from sqlalchemy import Connection, case, literal, select
 
 from model_envelope.store import tag_sql
-from model_envelope.store.choosing import BestBy
-from model_envelope.store.rows import Choice
 from model_envelope.store.tables import envelope, metric_latest, tag
 from model_envelope.tag_query import TagQuery
-from model_envelope.tag_query.expression import (
-    Expression,
-    HasMetric,
-    all_of,
-    clauses,
-    holds,
-    negate,
-)
+from model_envelope.tag_query.expression import Expression, all_of, clauses, holds
 
 MAX_CLAUSES = 20
 """Clauses tried one by one."""
@@ -59,42 +50,6 @@ def near_misses(
     return tuple(sorted(filter(None, misses), key=lambda miss: -miss.envelopes))
 
 
-def nearer(
-    query: TagQuery, connection: Connection, than: Choice, best_by: BestBy
-) -> tuple[NearMiss, ...]:
-    """Envelopes that would come before a match but for one clause, the newest first.
-
-    Empty where the match would be chosen anyway.
-    """
-    found = []
-    terms = clauses(query.effective())
-    better = best_by.better(than)
-    for term in terms[:MAX_CLAUSES]:
-        if better is not None and term == HasMetric(better.name):
-            continue
-        others = [other for other in terms if other != term]
-        kept = TagQuery(all_of(*others, negate(term), *([better] if better else [])))
-        after = than.revision if better is None else 0
-        newest = tag_sql.latest(kept, connection, include_archived=True)
-        if newest is None or (newest_revision := _revision(connection, newest)) <= after:
-            continue
-        count = _count(kept, connection, after)
-        found.append((newest_revision, _missed([term], newest, count, connection)))
-    return tuple(miss for _, miss in sorted(found, key=lambda pair: -pair[0]))
-
-
-def _revision(connection: Connection, envelope_id: str) -> int:
-    chosen = select(envelope.c.revision).where(envelope.c.id == envelope_id)
-    return int(connection.execute(chosen).scalar_one())
-
-
-def _count(query: TagQuery, connection: Connection, after: int) -> int:
-    if not after:
-        return tag_sql.count(query, connection, include_archived=True)
-    which = tag_sql.matches(query, include_archived=True), envelope.c.revision > after
-    return connection.scalar(select(func.count()).select_from(envelope).where(*which)) or 0
-
-
 def _all_but(
     dropped: Collection[Expression], terms: Sequence[Expression], connection: Connection
 ) -> NearMiss | None:
@@ -103,17 +58,24 @@ def _all_but(
     if newest is None or not dropped:
         return None
     count = tag_sql.count(kept, connection, include_archived=True)
-    return _missed(dropped, newest, count, connection)
-
-
-def _missed(
-    dropped: Collection[Expression], newest: str, count: int, connection: Connection
-) -> NearMiss:
-    failed = TagQuery(all_of(*dropped))
     tags, metrics, archived = _facts(newest, connection)
-    explained = failed.explain(tags, metrics, archived and failed.mentions_archived)
+    return missed(dropped, count, newest, tags=tags, metrics=metrics, archived=archived)
+
+
+def missed(
+    failed: Iterable[Expression],
+    count: int,
+    newest: str,
+    *,
+    tags: Mapping[str, str],
+    metrics: Mapping[str, float],
+    archived: bool,
+) -> NearMiss:
+    """So many envelopes fail some clauses; what the newest of them has instead."""
+    query = TagQuery(all_of(*failed))
+    explained = query.explain(tags, metrics, archived and query.mentions_archived)
     return NearMiss(
-        clause=failed.text,
+        clause=query.text,
         envelopes=count,
         newest=newest,
         found=", ".join(clause.found for clause in explained if not clause.holds),

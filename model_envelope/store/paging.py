@@ -68,7 +68,7 @@ def query(
         values: list[float | None] = [None] * len(ids)
     else:
         matches = tag_sql.narrowed(query, connection, include_archived=include_archived)
-        chosen = by_metric(_metric(order_by), descending, at).where(matches).limit(limit + 1)
+        chosen = _by_metric(_metric(order_by), descending, at).where(matches).limit(limit + 1)
         rows = connection.execute(chosen).all()
         ids, values = [row.id for row in rows], [row.value for row in rows]
     records = tuple(reading.by_ids(connection, ids[:limit]))
@@ -87,7 +87,7 @@ def _metric(order_by: str) -> str:
     return names.check_metric_name(name)
 
 
-def by_metric(name: str, descending: bool, after: _Position | None = None) -> Select[Any]:
+def _by_metric(name: str, descending: bool, after: _Position | None) -> Select[Any]:
     """Envelopes by the last value of a metric, the newer first of equals, those without last."""
     # Not `metric_latest` itself: the query's own look-ups there must not become part of this join.
     last = metric_latest.alias("last")

@@ -68,15 +68,6 @@ class Page:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Choice:
-    """The best match of a query, with the value of the metric that it is best by."""
-
-    envelope_id: str
-    revision: int
-    value: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class MetricPoint:
     """One logged value.
 

@@ -17,7 +17,6 @@ from model_envelope.envelope import EnvelopeRecord, FileRef, Manifest, Reproduci
 from model_envelope.runtime.spec import FunctionSpec
 from model_envelope.store import (
     changes,
-    choosing,
     collecting,
     disk,
     locks,
@@ -26,23 +25,23 @@ from model_envelope.store import (
     reading,
     runs,
     saving,
+    surveying,
     tag_sql,
     tagging,
 )
-from model_envelope.store.choosing import BestBy
 from model_envelope.store.database import Database
 from model_envelope.store.engine import redacted
-from model_envelope.store.near_misses import NearMiss, near_misses, nearer
+from model_envelope.store.near_misses import NearMiss, near_misses
 from model_envelope.store.rows import (
     BatchRecord,
     Change,
-    Choice,
     GarbageReport,
     MetricPoint,
     Page,
     TagFacet,
 )
 from model_envelope.store.services import NOTHING, ServiceLedger
+from model_envelope.store.surveying import Answer, Ask
 from model_envelope.tag_query import TagQuery
 
 
@@ -216,13 +215,14 @@ class Store(ServiceLedger):
             lambda c: near_misses(query, c, include_archived=include_archived)
         )
 
-    def best(self, query: TagQuery, by: BestBy) -> Choice | None:
-        """The match that is meant: the newest, or the best by a metric."""
-        return self._database.read(lambda c: choosing.best(c, query, by))
+    def survey(self, asks: Sequence[Ask], *, explain: bool = False) -> list[Answer]:
+        """The best match of each of many queries at one moment, and what nearly was it.
 
-    def nearer(self, query: TagQuery, than: Choice, by: BestBy) -> tuple[NearMiss, ...]:
-        """What would be meant instead of a match but for one clause, the newest first."""
-        return self._database.read(lambda c: nearer(query, c, than, by))
+        Args:
+            asks: queries, and what makes a match the best.
+            explain: also find what one clause held back.
+        """
+        return self._database.read(lambda c: surveying.survey(c, asks, explain=explain))
 
     def tag_facets(
         self, query: TagQuery, keys: Collection[str] | None = None, top: int = 10

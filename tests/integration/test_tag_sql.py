@@ -22,6 +22,7 @@ from sqlalchemy import Connection, Engine, delete, event, func, insert, select, 
 from model_envelope.store import bitmaps, tag_sql
 from model_envelope.store.engine import make_engine, parse_url
 from model_envelope.store.near_misses import near_misses
+from model_envelope.store.surveying import Ask, survey
 from model_envelope.store.tables import envelope, metric_latest, tag, tag_bitmap, tag_count
 from model_envelope.tag_query import TagQuery, parse
 from model_envelope.tag_query.expression import (
@@ -328,6 +329,102 @@ def test_a_near_miss_tells_what_the_newest_has_instead(engine: Engine) -> None:
         assert [(m.clause, m.envelopes, m.found) for m in near_misses(query, connection)] == [
             ("region == 'DE' and metric.auc > 0.99", 3, "region='UK', metric.auc=0.95"),
         ]
+
+
+# Surveys
+
+
+asks = st.builds(
+    Ask,
+    query=expressions.map(TagQuery),
+    metric=st.none() | metric_names,
+    greatest=st.booleans(),
+)
+
+
+@settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(stored_envelopes, st.lists(asks, min_size=1, max_size=4))
+def test_a_survey_finds_the_best_of_each_query_and_what_one_clause_held_back(
+    engine: Engine, stored: list[Saved], asked: list[Ask]
+) -> None:
+    with engine.begin() as connection:
+        fill(connection, stored)
+        answers = survey(connection, asked, explain=True)
+        brief = survey(connection, asked, explain=False)
+    assert [(a.envelope_id, a.value) for a in brief] == [(a.envelope_id, a.value) for a in answers]
+    assert not any(answer.near for answer in brief)
+    there = {r: saved for r, saved in enumerate(stored, 1) if not saved.deleted}
+    for ask, answer in zip(asked, answers, strict=True):
+        terms = ask.terms
+
+        def rank(revision: int, ask: Ask = ask) -> tuple[float, int]:
+            if ask.metric is None:
+                return 0.0, revision
+            value = there[revision].metrics.get(ask.metric, math.nan)
+            return (value if ask.greatest else -value), revision
+
+        matching = [r for r, saved in there.items() if saved.satisfies(all_of(*terms))]
+        best = max(matching, key=rank, default=None)
+        assert answer.envelope_id == (None if best is None else id_of(best))
+        if best is not None and ask.metric is not None:
+            assert answer.value == there[best].metrics[ask.metric]
+        expected = {}
+        for i, term in enumerate(terms):
+            others = all_of(*terms[:i], *terms[i + 1 :])
+            near = [
+                r
+                for r, saved in there.items()
+                if saved.satisfies(others) and not saved.satisfies(term)
+            ]
+            if best is not None and ask.metric is not None:
+                near = [r for r in near if rank(r)[0] > rank(best)[0]]
+            elif best is not None:
+                near = [r for r in near if r > best]
+            if near:
+                expected[render(term)] = (len(near), id_of(max(near)))
+        found = {miss.clause: (miss.envelopes, miss.newest) for miss in answer.near}
+        if expected or best is not None or not there:
+            assert found == expected
+            continue
+        ((clause, (count, newest)),) = found.items()
+        satisfied = {r: sum(saved.satisfies(t) for t in terms) for r, saved in there.items()}
+        most = max(r for r in there if satisfied[r] == max(satisfied.values()))
+        assert newest == id_of(most)
+        failed = [term for term in terms if not there[most].satisfies(term)]
+        assert clause == render(all_of(*failed))
+        kept = all_of(*(term for term in terms if term not in failed))
+        assert count == sum(saved.satisfies(kept) for saved in there.values())
+
+
+def test_a_survey_tells_what_the_newest_has_instead(engine: Engine) -> None:
+    ours = {"name": "ltv", "region": "US", "passes_tests": "true"}
+    with engine.begin() as connection:
+        fill(
+            connection,
+            [
+                Saved({**ours, "passes_tests": "no"}),
+                Saved(ours, {"auc": 0.5}),
+                Saved({**ours, "region": "UK"}, {"auc": 0.4}),
+                Saved({**ours, "passes_tests": "no"}, {"auc": 0.9}),
+                Saved(ours, {"auc": 0.95}, archived=True),
+            ],
+        )
+        query = parse("name == 'ltv' and region == 'US' and passes_tests == 'true'")
+        newest, greatest = survey(
+            connection, [Ask(query=query), Ask(query=query, metric="auc")], explain=True
+        )
+    assert newest.envelope_id == greatest.envelope_id == id_of(2)
+    told = [(m.clause, m.newest, m.found) for m in newest.near]
+    assert told == [
+        ("not archived", id_of(5), "archived"),
+        ("passes_tests == 'true'", id_of(4), "passes_tests='no'"),
+        ("region == 'US'", id_of(3), "region='UK'"),
+    ]
+    assert [(m.clause, m.newest, m.found) for m in greatest.near] == told[:2]
 
 
 NASTY = [
