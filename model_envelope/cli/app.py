@@ -9,7 +9,16 @@ from typing import Annotated
 import typer
 
 from model_envelope._version import __version__
-from model_envelope.cli import finding, measuring, moving, running, saying, serving, upkeep
+from model_envelope.cli import (
+    finding,
+    measuring,
+    moving,
+    running,
+    saying,
+    serving,
+    upkeep,
+    watching,
+)
 from model_envelope.cli.arguments import Context
 from model_envelope.cli.session import Commands, Session, logged
 
@@ -47,6 +56,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "service": serving.service,
         "logs": serving.logs,
         "reconcile": serving.reconcile,
+        "monitoring": watching.monitoring,
     },
     "Move": {"export": moving.export, "import": moving.import_},
     "Keep": {"init": upkeep.init, "gc": upkeep.gc},
