@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, select, text
 
 from model_envelope.artifacts.local import LocalArtifacts
 from model_envelope.envelope import Environment, Manifest, Provenance
@@ -30,6 +30,7 @@ from model_envelope.errors import EnvelopeNotFound
 from model_envelope.names import new_id
 from model_envelope.store.opening import open_store
 from model_envelope.store.rows import MetricPoint
+from model_envelope.store.tables import tag_bitmap
 from model_envelope.tag_query import parse
 
 KEYS = st.sampled_from(["name", "region", "odd key", "a'b"])
@@ -237,6 +238,21 @@ class StoreMachine(RuleBasedStateMachine):
             rows = connection.execute(text("SELECT key, value, envelopes FROM tag_count"))
             found = {(key, value): n for key, value, n in rows}
         assert found == Counter(tag for saved in self.visible() for tag in saved.tags.items())
+
+    @invariant()
+    def tags_have_their_bits(self) -> None:
+        found: dict[tuple[str, str], int] = {}
+        with self.engine.connect() as connection:
+            for row in connection.execute(select(tag_bitmap)):
+                # All revisions of so short a history are of the first block.
+                assert row.block == 0
+                found[row.key, row.value] = int.from_bytes(row.bits, "little")
+        page = self.store.query(EVERYTHING, include_archived=True)
+        expected: dict[tuple[str, str], int] = defaultdict(int)
+        for record in page.records:
+            for item in record.tags.items():
+                expected[item] |= 1 << record.revision
+        assert found == expected
 
     @invariant()
     def artifacts_are_those_of_envelopes(self) -> None:
