@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -107,46 +108,41 @@ class ProcessTarget:
     def route(self, routes: Sequence[Route]) -> None:
         """See `Target`. One service's failure does not keep the others from theirs."""
         failures: list[DeploymentError] = []
+        changed = []
+        for route in routes:
+            with _collected(failures):
+                if self._ask(route.service, "route", **_route(route)):
+                    changed.append(route)
         named = {route.service for route in routes}
-        # None waits for another: after a reboot all of them are being started.
-        waiting = [route for route in routes if self._route(route, 0, failures)]
         for service in self._found():
             if service.name not in named and service.state().live:
-                service.ask({"do": "unroute"}, timeout=_SECONDS)
-        for route in waiting:
-            lacks = self._route(route, _ROUTE_SECONDS, failures)
-            if lacks:
-                failures.append(
-                    TargetFailed(
-                        f"Release {route.release} of service {route.service} gets the traffic "
-                        f"when it is ready; what had it before keeps it until then. {lacks}"
-                    )
-                )
+                with _collected(failures):
+                    self._ask(service.name, "unroute")
+        # What was live already is not waited for: it gets what comes as soon as it is ready.
+        for route in changed:
+            with _collected(failures):
+                self._wait_for(route)
         if failures:
             first, *others = failures
             for other in others:
                 first.add_note(str(other))
             raise first
 
-    def _route(self, route: Route, wait: float, failures: list[DeploymentError]) -> str | None:
-        """What a release lacks to have its service's traffic."""
-        request = {"do": "route", **_route(route), "wait": wait}
-        try:
-            lacks: str | None = self._service(route.service).ask(request, timeout=_SECONDS)
-        except (TargetFailed, FenceLost) as error:
-            failures.append(error)
-            return None
-        return lacks
+    def _wait_for(self, route: Route) -> None:
+        lacks = self._ask(route.service, "lacks", release=route.release, seconds=_ROUTE_SECONDS)
+        if lacks:
+            raise TargetFailed(
+                f"Release {route.release} of service {route.service} gets the traffic when it is "
+                f"ready; what had it before keeps it until then. {lacks}"
+            )
 
     def split(self, route: Route, split: Split | None) -> None:
         """See `Target`."""
-        request = {"do": "split", "route": _route(route), "split": split and asdict(split)}
-        self._service(route.service).ask(request, timeout=_SECONDS)
+        self._ask(route.service, "split", route=_route(route), split=split and asdict(split))
 
     def split_counts(self, route: Route) -> SplitCounts:
         """See `Target`."""
-        request = {"do": "counts", "route": _route(route)}
-        return SplitCounts(**self._service(route.service).ask(request, timeout=_SECONDS))
+        return SplitCounts(**self._ask(route.service, "counts", route=_route(route)))
 
     def scale(self, route: Route, replicas: int) -> None:
         """See `Target`. What is too much ends when it has answered what it had."""
@@ -174,6 +170,9 @@ class ProcessTarget:
         raise TargetFailed(
             f"There is no release {release} here, or no longer: logs go with their release."
         )
+
+    def _ask(self, service: str, command: str, **arguments: Any) -> Any:
+        return self._service(service).ask({"do": command, **arguments}, timeout=_SECONDS)
 
     def _service(self, name: str) -> SupervisedService:
         return SupervisedService(self._services / check_service(name))
@@ -221,6 +220,14 @@ class ProcessTarget:
             "HOME": str(folder),
             "TMPDIR": str(folder),
         }
+
+
+@contextmanager
+def _collected(failures: list[DeploymentError]) -> Iterator[None]:
+    try:
+        yield
+    except (TargetFailed, FenceLost) as error:
+        failures.append(error)
 
 
 def _running(service: str, told: Mapping[str, Any]) -> Running:

@@ -114,7 +114,7 @@ def test_after_everything_died_the_next_route_brings_it_back(site: Site) -> None
     assert not any(running.ready for running in found.values())
     assert "supervisor does not run" in found[release.id].detail
     site.route(release)
-    assert site.serves() == release.id
+    site.wait(site.serves, lambda found: found == release.id)
     assert site.url == url
     site.stop(leftover)
     assert [running.release for running in site.target.running()] == [release.id]
@@ -175,7 +175,7 @@ def test_a_terminated_supervisor_ends_its_children_and_keeps_its_state(site: Sit
     site.wait(lambda: processes(str(folder(site))), lambda found: not found)
     assert [found.release for found in site.target.running()] == [release.id]
     site.route(release)
-    assert site.serves() == release.id
+    site.wait(site.serves, lambda found: found == release.id)
 
 
 def test_nothing_is_left_of_a_stopped_release(site: Site) -> None:

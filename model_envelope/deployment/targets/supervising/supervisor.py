@@ -122,9 +122,10 @@ class Supervisor:
             replica.retry()
         return self._tell(wanted)
 
-    async def do_route(self, release: str, fence: int, wait: float) -> str | None:
-        """Give the traffic to a release; says what it lacks if it has it not in time."""
-        if release != self._state.live:
+    async def do_route(self, release: str, fence: int) -> bool:
+        """Give the traffic to a release; whether that is a change."""
+        is_change = release != self._state.live
+        if is_change:
             if release not in self._state.launches:
                 raise TargetFailed(f"Release {release} is not here: start it first.")
             self._check_fence(fence, self._state.live_fence)
@@ -132,11 +133,14 @@ class Supervisor:
         self._state.live_fence = max(fence, self._state.live_fence)
         self._save()
         self._wake.set()
+        return is_change
+
+    async def do_lacks(self, release: str, seconds: float) -> str | None:
+        """What a release lacks to have the traffic, if it does not get it in time."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(wait):
+            async with asyncio.timeout(seconds):
                 await self._until(lambda: self._serves(release))
-        if self._serves(release):
-            return None
+                return None
         replicas = self._replicas.get(release, [])
         details = (replica.detail for replica in replicas if not replica.ready)
         return next(details, "What had it before has not let go of it yet.")
