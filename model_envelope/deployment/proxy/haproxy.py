@@ -21,9 +21,10 @@ from model_envelope.errors import InvalidInput, TargetFailed
 _log = logging.getLogger(__name__)
 
 _SECONDS = 20.0
+_LEAVING_SECONDS = 3.0
 _PAUSE = 0.02
 _WORKER = re.compile(r"^(\d+)\s+worker\s", re.MULTILINE)
-_MASTER, _STATS = "master.sock", "stats.sock"
+_MASTER = "master.sock"
 
 
 class Haproxy:
@@ -55,9 +56,8 @@ class Haproxy:
                 before it still does.
         """
         own = self._admin is None
-        stats = _STATS if own else "/tmp/model-envelope-haproxy.sock"  # noqa: S108
         user = _worker_user() if own else None
-        frame = Frame(bind=self._bind, socket=stats, user=user, resolve=resolve)
+        frame = Frame(bind=self._bind, user=user, resolve=resolve)
         text, revision = render(frame, backends)
         if self._lives_by(revision):
             return
@@ -91,7 +91,17 @@ class Haproxy:
         _log.info("Starting HAProxy at %s", self._bind)
         arguments = ["-W", "-D", "-S", f"unix@{_MASTER},mode,600", "-p", "pid"]
         arguments += ["-f", "haproxy.cfg"]
-        self._run(*arguments, failed=f"HAProxy does not start at {self._bind}")
+        end = time.monotonic() + _LEAVING_SECONDS
+        while True:
+            try:
+                self._run(*arguments, failed=f"HAProxy does not start at {self._bind}")
+            except TargetFailed:
+                # The workers of a killed master hold the address for a moment.
+                if time.monotonic() > end:
+                    raise
+                time.sleep(_PAUSE)
+            else:
+                return
 
     def _run(self, *arguments: str, failed: str) -> None:
         program = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin")

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from model_envelope.errors import InvalidName
 from model_envelope.names import check_id, check_service
 
 _ADDRESS = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?:\d{1,5}")
@@ -27,13 +28,12 @@ class Backend:
 class Frame:
     """What does not depend on services.
 
-    `bind` is where the proxy listens; `socket` the path of its own control socket; `user`
-    whom it becomes when root starts it; `resolve` says that servers are names in a Docker
-    network rather than addresses of this machine.
+    `bind` is where the proxy listens; `user` whom its workers become when root starts it;
+    `resolve` says that servers are names in a Docker network rather than addresses of this
+    machine.
     """
 
     bind: str
-    socket: str
     user: str | None = None
     resolve: bool = False
 
@@ -42,7 +42,6 @@ _HEAD = """\
 # Written by Model Envelope from its ledger of services. What is changed here is lost.
 global
     setenv MODEL_ENVELOPE_REVISION {revision}
-    stats socket unix@{socket} mode 600 level admin expose-fd listeners
     hard-stop-after 10m
     spread-checks 0
 {user}
@@ -109,7 +108,6 @@ def render(frame: Frame, backends: Iterable[Backend]) -> tuple[str, str]:
     body = "".join(_backend(one) for one in sorted(backends, key=lambda one: one.service))
     head = _HEAD.format(
         revision="{revision}",
-        socket=frame.socket,
         bind=frame.bind,
         user=f"    user {frame.user}\n" if frame.user else "",
         resolvers=_RESOLVERS if frame.resolve else "",
@@ -136,7 +134,5 @@ def _error(code: str, message: str) -> str:
     return f'{{"error":{{"code":"{code}","message":"{message}"}}}}'
 
 
-def _malformed(what: str, value: str) -> Exception:
-    from model_envelope.errors import InvalidName
-
+def _malformed(what: str, value: str) -> InvalidName:
     return InvalidName(f"{value!r:.200} is not {what}.")
