@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -68,11 +68,11 @@ class Declined(Exception):
     """Why the rows must go the general way."""
 
 
-def plan(files: Sequence[str], root: Path, schema: pa.Schema, cores: int) -> Plan:
+def plan(files: Sequence[Path], root: Path, schema: pa.Schema, cores: int) -> Plan:
     """Divide files into tasks of about the same number of rows.
 
     Args:
-        files: URIs, as Spark lists them.
+        files: those that Spark would read.
         root: the folder of the table; folders below it name partitions.
         schema: the columns that are needed, as Spark reads them.
         cores: tasks that run at once.
@@ -82,7 +82,7 @@ def plan(files: Sequence[str], root: Path, schema: pa.Schema, cores: int) -> Pla
     """
     if any("." in name for name in schema.names):
         raise Declined("the name of a column has a dot in it")
-    paths = sorted(Path(unquote(urlsplit(file).path)) for file in files)
+    paths = sorted(files)
     try:
         footers = read_footers(paths)
     except (OSError, pa.ArrowInvalid) as error:

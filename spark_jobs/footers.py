@@ -98,6 +98,14 @@ def data_files(table: Path) -> Iterator[Path]:
         yield from (Path(parent, name) for name in sorted(files) if name[0] not in "._")
 
 
+def flat_files(table: Path) -> list[Path] | None:
+    """The files of a table without folders, as Spark lists them; None of any other table."""
+    if table.is_file():
+        return [table]
+    names = [entry for entry in table.iterdir() if not _is_hidden(entry.name)]
+    return sorted(names) if all(entry.is_file() for entry in names) else None
+
+
 def read_footers(paths: Iterable[Path]) -> list[Footer]:
     """The footers of files, in the order of the paths.
 
@@ -122,6 +130,14 @@ def null_problems(footers: Sequence[Footer], signature: Signature) -> tuple[str,
                 "the model was saved"
             )
     return tuple(problems)
+
+
+def _is_hidden(name: str) -> bool:
+    return (
+        name.startswith(".")
+        or (name.startswith("_") and "=" not in name)
+        or name.endswith("._COPYING_")
+    )
 
 
 def _is_arrows_only(type_: pa.DataType) -> bool:

@@ -23,7 +23,7 @@ from model_envelope.spark_jobs.models import Shipment
 from model_envelope.spark_jobs.output_types import storable
 from model_envelope.spark_jobs.progress import told
 from model_envelope.spark_jobs.sinks import Sink, open_sink
-from model_envelope.spark_jobs.sources import Source, input_files, open_source
+from model_envelope.spark_jobs.sources import Source, open_source
 from model_envelope.spark_jobs.statistics import ColumnStatistics, summary
 from model_envelope.spark_jobs.tasks import Reports, TaskReport, Work
 
@@ -102,9 +102,8 @@ def _plan(
     reason = source.why_not_files or sink.why_no_files
     if not reason and source.files_under is not None:
         cores = spark.sparkContext.defaultParallelism
-        files = input_files(source.frame)
         try:
-            return direct.plan(files, source.files_under, source.schema, cores), ""
+            return direct.plan(source.files(), source.files_under, source.schema, cores), ""
         except Declined as declined:
             reason = str(declined)
     if job.request.path == "direct":
@@ -143,9 +142,9 @@ def _set_batches(spark: SparkSession, schema: pa.Schema, limit: int) -> None:
 
 def _run_general(job: Job, source: Source, sink: Sink, work: Work) -> None:
     if sink.destination is not None:
-        general.to_files(source.frame, work, sink.destination)
+        general.to_files(source.frame(), work, sink.destination)
     else:
-        sink.write(general.to_frame(source.frame, work, job.request.partition_columns))
+        sink.write(general.to_frame(source.frame(), work, job.request.partition_columns))
 
 
 def _rows(work: Work) -> int:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
@@ -17,7 +18,7 @@ from model_envelope.errors import InvalidInput, SchemaError
 from model_envelope.runtime import schemas
 from model_envelope.runtime.spec import Signature
 from model_envelope.spark_jobs.catalog import describe
-from model_envelope.spark_jobs.footers import data_files, read_footers
+from model_envelope.spark_jobs.footers import data_files, flat_files, read_footers
 from model_envelope.spark_jobs.jdbc import read_options
 from model_envelope.spark_jobs.output_types import storable
 
@@ -33,11 +34,13 @@ class Source:
     """The rows to predict: needed columns only, in the order signature, then kept.
 
     `files_under` is the folder of a table that is nothing but Parquet files; else None, and
-    `why_not_files` says why.
+    `why_not_files` says why. Only what goes the general way needs the frame, which takes
+    Spark longer than listing the files of a folder.
     """
 
-    frame: DataFrame
     schema: pa.Schema
+    frame: Callable[[], DataFrame]
+    files: Callable[[], Sequence[Path]]
     files_under: Path | None
     why_not_files: str
 
@@ -49,15 +52,32 @@ def open_source(spark: SparkSession, request: BatchRequest, signature: Signature
         SchemaError: columns are missing, of other types, ambiguous, or more than allowed.
         InvalidInput: a table is not there, or the SQL cannot be run.
     """
-    frames = {
-        name: _read(spark, table, request, signature) for name, table in request.inputs.items()
-    }
-    frame = _combined(spark, request, frames)
-    needed = tuple(dict.fromkeys((*signature.names, *request.keep_columns)))
-    schema = _checked(frame, request, signature, needed)
-    chosen = frame.select([frame[_quoted(name)] for name in needed])
     files_under, why = _files_under(spark, request)
-    return Source(frame=chosen, schema=schema, files_under=files_under, why_not_files=why)
+    needed = tuple(dict.fromkeys((*signature.names, *request.keep_columns)))
+
+    def choose(frame: DataFrame) -> DataFrame:
+        return frame.select([frame[_quoted(name)] for name in needed])
+
+    files = _flat_files(request)
+    known = _schema_in_file(files[0]) if files else None
+    if files and known:
+        return Source(
+            schema=_checked(known, request, signature, needed),
+            frame=lambda: choose(_frame(spark, request, signature)),
+            files=lambda: files,
+            files_under=files_under,
+            why_not_files=why,
+        )
+    frame = _frame(spark, request, signature)
+    schema = _checked(frame.schema, request, signature, needed)
+    chosen = choose(frame)
+    return Source(
+        schema=schema,
+        frame=lambda: chosen,
+        files=lambda: _input_files(chosen),
+        files_under=files_under,
+        why_not_files=why,
+    )
 
 
 def arrow_schema(schema: StructType) -> pa.Schema:
@@ -80,6 +100,13 @@ def spark_schema(schema: pa.Schema) -> StructType:
     from pyspark.sql.pandas.types import from_arrow_schema
 
     return from_arrow_schema(storable(schema, "A column"))
+
+
+def _frame(spark: SparkSession, request: BatchRequest, signature: Signature) -> DataFrame:
+    frames = {
+        name: _read(spark, table, request, signature) for name, table in request.inputs.items()
+    }
+    return _combined(spark, request, frames)
 
 
 def _read(
@@ -105,23 +132,22 @@ def _read(
 
 def _read_parquet(spark: SparkSession, table: PathTable) -> DataFrame:
     """Parquet files, with the schema that Spark would find by a job of its own."""
-    schema = _schema_in_file(table.local) if table.local else None
+    file = next(data_files(table.local), None) if table.local else None
+    schema = _schema_in_file(file) if file else None
     reader = spark.read if schema is None else spark.read.schema(schema)
     return reader.parquet(table.uri)
 
 
-def _schema_in_file(table: Path) -> StructType | None:
-    """The schema of local files; None where Spark had better look itself."""
+def _schema_in_file(file: Path) -> StructType | None:
+    """The schema of a local file; None where Spark had better look itself."""
     from pyspark.sql.types import StructType
 
-    file = next(data_files(table), None)
-    if file is None:
-        return None
     try:
         footer = next(iter(read_footers([file])))
     except (OSError, pa.ArrowException):
         return None
-    if not footer.is_read_alike:
+    names = {name.lower() for name in footer.schema.names}
+    if not footer.is_read_alike or len(names) < len(footer.schema.names):
         return None
     written = footer.spark_schema
     return StructType.fromJson(written) if written else spark_schema(footer.schema)
@@ -192,18 +218,18 @@ def _check_join(keys: list[str], frames: Mapping[str, DataFrame]) -> None:
 
 
 def _checked(
-    frame: DataFrame, request: BatchRequest, signature: Signature, needed: tuple[str, ...]
+    given: StructType, request: BatchRequest, signature: Signature, needed: tuple[str, ...]
 ) -> pa.Schema:
     """The schema of the needed columns, once they are there and fit."""
     from pyspark.sql.types import StructType
 
-    names = frame.columns
+    names = given.names
     # The other columns count for names only: they may have types that Arrow has not.
     found = pa.schema(
         arrow_schema(StructType([field])).field(0)
         if field.name in needed
         else pa.field(field.name, pa.null())
-        for field in frame.schema.fields
+        for field in given.fields
     )
     problems = [*schemas.compare(signature, found)]
     problems += [
@@ -224,6 +250,18 @@ def _checked(
     return pa.schema([found.field(name) for name in needed])
 
 
+def _flat_files(request: BatchRequest) -> list[Path] | None:
+    """The files of an input that is one folder of local Parquet files, or such a file."""
+    table = next(iter(request.inputs.values()))
+    plain = isinstance(table, PathTable) and table.format == "parquet" and table.local
+    if not plain or request.sql or len(request.inputs) > 1:
+        return None
+    try:
+        return flat_files(plain)
+    except OSError:  # for Spark to tell
+        return None
+
+
 def _files_under(spark: SparkSession, request: BatchRequest) -> tuple[Path | None, str]:
     """The folder of an input that is nothing but local Parquet files, or why it is not."""
     table = next(iter(request.inputs.values()))
@@ -239,9 +277,8 @@ def _files_under(spark: SparkSession, request: BatchRequest) -> tuple[Path | Non
     return entry.local, ""
 
 
-def input_files(frame: DataFrame) -> list[str]:
-    """The URIs of the files that a frame would read."""
-    return sorted(frame.inputFiles())
+def _input_files(frame: DataFrame) -> list[Path]:
+    return [Path(unquote(urlsplit(uri).path)) for uri in frame.inputFiles()]
 
 
 def _quoted(name: str) -> str:

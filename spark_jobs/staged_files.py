@@ -11,10 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from model_envelope.spark_jobs.batches import has_fixed_width
 from model_envelope.spark_jobs.publish import partition_folder
 
 _ROW_GROUP_ROWS = 1_000_000
 _ROW_GROUP_BYTES = 128 << 20
+# More than Arrow's default is cheaper, but would make huge pages of long texts.
+_VALUES_AT_ONCE = 8_192
 _NAMED_BY_VALUE = (pa.types.is_string, pa.types.is_integer, pa.types.is_boolean, pa.types.is_date32)
 
 
@@ -108,7 +111,13 @@ def parquet_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     """A writer of files that say the same as those that Spark writes."""
     texts = [field.name for field in schema if _has_repeats(field.type)]
     # With Arrow's own schema in it, a file would be read back as dictionaries by some.
-    return pq.ParquetWriter(path, schema, use_dictionary=texts, store_schema=False)
+    return pq.ParquetWriter(
+        path,
+        schema,
+        use_dictionary=texts,
+        store_schema=False,
+        write_batch_size=_VALUES_AT_ONCE if has_fixed_width(schema) else None,
+    )
 
 
 def _has_repeats(type_: pa.DataType) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections import Counter
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +22,12 @@ RANKS = tuple(i / 20 for i in range(21))
 
 TOP = 20
 _TEXT = 200
+_SHORT = (
+    pa.types.is_string,
+    pa.types.is_large_string,
+    pa.types.is_string_view,
+    pa.types.is_boolean,
+)
 
 
 @dataclass(slots=True)
@@ -64,9 +70,13 @@ class ColumnStatistics:
 
 @dataclass(slots=True)
 class Sample:
-    """Every `stride`-th row of a task: `weight` rows stand behind each of them."""
+    """Every `stride`-th row of a task: `weight` rows stand behind each of them.
 
-    values: dict[str, list[Any]]
+    `values` are floats or texts by column, without those that are missing; columns of
+    other types have none.
+    """
+
+    values: dict[str, pa.Array]
     weight: float
 
 
@@ -190,54 +200,61 @@ def _every(table: pa.Table, stride: int, first: int = 0) -> pa.Table:
     return table.take(pa.array(range(first, table.num_rows, stride), pa.int64()))
 
 
-def _plain(column: pa.ChunkedArray) -> list[Any]:
-    """Values as numbers or texts; nothing of columns that have neither."""
+def _plain(column: pa.ChunkedArray) -> pa.Array:
+    """What `Sample` keeps of a column."""
     numbers = _numbers(column)
     if numbers is not None:
-        return numbers.to_pylist()  # type: ignore[no-any-return]
+        numbers = numbers.cast(pa.float64())
+        return numbers.filter(pc.is_finite(numbers)).combine_chunks()
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    if pa.types.is_string(column.type) or pa.types.is_boolean(column.type):
-        return column.cast(pa.string()).to_pylist()  # type: ignore[no-any-return]
-    return []
+    if any(is_a(column.type) for is_a in _SHORT):
+        texts = column.cast(pa.string()).drop_null()
+        return pc.utf8_slice_codeunits(texts, 0, _TEXT).combine_chunks()
+    return pa.array([], pa.null())
 
 
 def _summary(name: str, found: ColumnStatistics, samples: list[Sample]) -> dict[str, Any]:
     body: dict[str, Any] = {"type": found.type, "count": found.count, "missing": found.missing}
     moments = found.moments
-    weighted = [
-        (value, sample.weight) for sample in samples for value in sample.values.get(name, ())
-    ]
+    values, weights = _weighted(name, samples)
     if moments.number:
         body |= {
             "min": moments.low,
             "max": moments.high,
             "mean": moments.mean,
             "std": math.sqrt(moments.squares / max(1, moments.number - 1)),
-            "quantiles": _quantiles(weighted, moments),
+            "quantiles": _quantiles(values, weights, moments),
         }
-    elif any(isinstance(value, str) for value, _ in weighted):
-        body["top"] = _top(weighted)
+    elif len(values) and pa.types.is_string(values.type):
+        body["top"] = _top(values, weights)
     return body
 
 
-def _quantiles(weighted: list[tuple[Any, float]], moments: Moments) -> list[float]:
-    values = sorted(
-        (value, weight) for value, weight in weighted if value is not None and math.isfinite(value)
-    )
-    total = sum(weight for _, weight in values)
-    quantiles, passed, i = [moments.low], 0.0, 0
-    for rank in RANKS[1:-1]:
-        while i < len(values) - 1 and passed + values[i][1] < rank * total:
-            passed += values[i][1]
-            i += 1
-        quantiles.append(values[i][0] if values else math.nan)
-    return [*quantiles, moments.high]
+def _weighted(name: str, samples: list[Sample]) -> tuple[pa.Array, pa.Array]:
+    """The sampled values of a column, and how many rows stand behind each."""
+    found = [(sample.values[name], sample.weight) for sample in samples if name in sample.values]
+    if not found:
+        return pa.array([], pa.null()), pa.array([], pa.float64())
+    weights = [pa.repeat(weight, len(values)) for values, weight in found]
+    return pa.concat_arrays([values for values, _ in found]), pa.concat_arrays(weights)
 
 
-def _top(weighted: list[tuple[Any, float]]) -> list[list[Any]]:
-    counts: Counter[str] = Counter()
-    for value, weight in weighted:
-        if value is not None:
-            counts[value[:_TEXT]] += weight  # type: ignore[assignment]
-    return [[value, round(count)] for value, count in counts.most_common(TOP)]
+def _quantiles(values: pa.Array, weights: pa.Array, moments: Moments) -> list[float]:
+    if not len(values):  # all that were sampled are missing
+        return [moments.low, *[moments.mean] * len(RANKS[1:-1]), moments.high]
+    order = pc.sort_indices(values)
+    ordered = values.take(order).to_pylist()
+    passed = pc.cumulative_sum(weights.take(order)).to_pylist()
+    within = [
+        ordered[min(bisect_left(passed, rank * passed[-1]), len(ordered) - 1)]
+        for rank in RANKS[1:-1]
+    ]
+    return [moments.low, *within, moments.high]
+
+
+def _top(values: pa.Array, weights: pa.Array) -> list[list[Any]]:
+    table = pa.table({"value": values, "weight": weights})
+    counts = table.group_by("value", use_threads=False).aggregate([("weight", "sum")])
+    counts = counts.sort_by([("weight_sum", "descending"), ("value", "ascending")])
+    return [[row["value"], round(row["weight_sum"])] for row in counts.slice(0, TOP).to_pylist()]

@@ -143,9 +143,10 @@ def predicted(
 
 
 def _with_envelope(table: pa.Table, envelope_id: str) -> pa.Table:
-    indices = pa.repeat(pa.scalar(0, pa.int8()), table.num_rows)
+    rows = table.num_rows
+    indices = pa.Array.from_buffers(pa.int8(), rows, [None, pa.py_buffer(bytes(rows))])
     return table.append_column(
-        _ENVELOPE, pa.DictionaryArray.from_arrays(indices, pa.array([envelope_id]))
+        _ENVELOPE, pa.DictionaryArray.from_arrays(indices, pa.array([envelope_id]), safe=False)
     )
 
 

@@ -14,16 +14,17 @@ from model_envelope.errors import SchemaError
 from model_envelope.spark_jobs import direct
 from model_envelope.spark_jobs.batches import has_fixed_width, rows_at_once
 from model_envelope.spark_jobs.direct import Declined, Plan
+from model_envelope.spark_jobs.footers import flat_files
 from model_envelope.spark_jobs.output_types import storable, stored
 
 SCHEMA = pa.schema([("id", pa.int64())])
 
 
-def write(path: Path, start: int, rows: int, row_group: int, **columns: Any) -> str:
+def write(path: Path, start: int, rows: int, row_group: int, **columns: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     table = pa.table({"id": pa.array(range(start, start + rows), pa.int64()), **columns})
     pq.write_table(table, path, row_group_size=row_group)
-    return f"file://{quote(str(path))}"
+    return path
 
 
 def read(plan: Plan, batch_rows: int = 1_000_000) -> list[list[dict[str, Any]]]:
@@ -50,11 +51,11 @@ def read(plan: Plan, batch_rows: int = 1_000_000) -> list[list[dict[str, Any]]]:
 def test_every_row_is_read_once_and_tasks_are_of_a_size(
     tmp_path: Path, files: list[int], row_group: int, cores: int
 ) -> None:
-    start, uris = 0, []
+    start, paths = 0, []
     for i, rows in enumerate(files):
-        uris.append(write(tmp_path / f"{i:03}.parquet", start, rows, max(1, row_group)))
+        paths.append(write(tmp_path / f"{i:03}.parquet", start, rows, max(1, row_group)))
         start += rows
-    plan = direct.plan(uris, tmp_path, SCHEMA, cores)
+    plan = direct.plan(paths, tmp_path, SCHEMA, cores)
     tasks = read(plan, batch_rows=33_333)
     assert sorted(row["id"] for task in tasks for row in task) == list(range(sum(files)))
     sizes = [len(task) for task in tasks]
@@ -69,9 +70,9 @@ def test_folders_name_partitions(tmp_path: Path) -> None:
     for region, year in (("a b", 2020), ("50%", 2021), (None, 2022)):
         name = "__HIVE_DEFAULT_PARTITION__" if region is None else quote(region)
         write(tmp_path / f"region={name}" / f"year={year}" / "f.parquet", year, 1, 1)
-    uris = [f"file://{quote(str(path))}" for path in tmp_path.rglob("*.parquet")]
+    paths = list(tmp_path.rglob("*.parquet"))
     schema = pa.schema([("year", pa.int32()), ("id", pa.int64()), ("region", pa.string())])
-    rows = [row for task in read(direct.plan(uris, tmp_path, schema, 2)) for row in task]
+    rows = [row for task in read(direct.plan(paths, tmp_path, schema, 2)) for row in task]
     assert sorted(rows, key=lambda row: row["id"]) == [
         {"year": 2020, "id": 2020, "region": "a b"},
         {"year": 2021, "id": 2021, "region": "50%"},
@@ -89,19 +90,19 @@ def test_what_spark_would_read_otherwise_is_declined(tmp_path: Path) -> None:
     broken = tmp_path / "4.parquet"
     broken.write_text("no Parquet")
     number, text = pa.field("x", pa.float64()), pa.field("x", pa.string())
-    cases: list[tuple[list[str], list[pa.Field], str]] = [
+    cases: list[tuple[list[Path], list[pa.Field], str]] = [
         ([one, other], [number], "'x' is int64 in 2.parquet, but Spark reads double"),
         ([one], [text], "'x' is double in 1.parquet, but Spark reads string"),
-        ([f"file://{old}"], [], "old versions of Spark"),
+        ([old], [], "old versions of Spark"),
         ([deep, one], [pa.field("k", pa.int32())], "in other partitions|has 0 columns 'k'"),
         ([one], [pa.field("y", pa.int32())], "1.parquet has 0 columns 'y'"),
         ([one], [pa.field("a.b", pa.int32())], "has a dot in it"),
-        ([f"file://{broken}"], [], "footer cannot be read"),
+        ([broken], [], "footer cannot be read"),
         ([deep], [pa.field("k", pa.timestamp("us"))], "partition column 'k' is timestamp"),
     ]
-    for uris, fields, reason in cases:
+    for paths, fields, reason in cases:
         with pytest.raises(Declined, match=reason):
-            direct.plan(uris, tmp_path, pa.schema([*SCHEMA, *fields]), 2)
+            direct.plan(paths, tmp_path, pa.schema([*SCHEMA, *fields]), 2)
     with pytest.raises(Declined, match="not in a folder that names its partition"):
         direct.plan([write(tmp_path / "plain" / "5.parquet", 0, 1, 1)], tmp_path, SCHEMA, 2)
     with pytest.raises(Declined, match="no column is in the files themselves"):
@@ -157,3 +158,14 @@ def test_batches_are_as_large_as_memory_allows() -> None:
     assert has_fixed_width(wide)
     assert not has_fixed_width(texts)
     assert rows_at_once(texts, 250_000) < 100_000
+
+
+def test_a_folder_is_listed_as_spark_would_or_left_to_it(tmp_path: Path) -> None:
+    for name in ("b.parquet", "a.parquet", "_SUCCESS", ".a.crc", "c.parquet._COPYING_"):
+        (tmp_path / name).touch()
+    (tmp_path / "_temporary").mkdir()
+    assert flat_files(tmp_path) == [tmp_path / "a.parquet", tmp_path / "b.parquet"]
+    assert flat_files(tmp_path / "b.parquet") == [tmp_path / "b.parquet"]
+    # What starts with an underscore and has an equals sign is a partition, and hidden else.
+    (tmp_path / "_day=1").mkdir()
+    assert flat_files(tmp_path) is None
