@@ -99,7 +99,15 @@ class _Components:
         for name, schema in named.items():
             self.schemas[f"{function}.{name}"] = schema
             references[name] = {"$ref": _REFERENCE.format(name=f"{function}.{name}")}
-        return references | {"row": _row(given), "values": _row(made)}
+        prediction = {
+            "records": references["answer"],
+            "values": made[0],
+            "rows": _array(_any(made)),
+        }
+        return references | {
+            "row": _row(given),
+            "prediction": prediction[codec.predictions.form],
+        }
 
     def _forms(self, forms: Iterable[Any]) -> list[Schema]:
         found, further = msgspec.json.schema_components(forms, ref_template=_REFERENCE)
@@ -151,10 +159,10 @@ def _mlflow(codec: Codec, types: Mapping[str, Schema], example: Example) -> Sche
         "type": "object",
         "properties": {
             "columns": {"type": "array", "items": {"enum": list(codec.layout.names)}},
-            "index": {"type": "array"},
+            "index": {},
             "data": {"type": "array", "items": {"type": "array"}},
         },
-        "required": ["columns", "data"],
+        "required": ["data"],
         "additionalProperties": False,
     }
     free = [_array(record), types["columns"], _array(row)]
@@ -165,7 +173,6 @@ def _mlflow(codec: Codec, types: Mapping[str, Schema], example: Example) -> Sche
         "instances": _any(free),
     }
     schema = _any([_object({name: form}) for name, form in forms.items()])
-    value = {"type": "array", "items": _any([types["answer"], types["values"], {}])}
     examples = {}
     if example.question:
         examples = {
@@ -179,7 +186,9 @@ def _mlflow(codec: Codec, types: Mapping[str, Schema], example: Example) -> Sche
         "requestBody": _body(
             {JSON: {"schema": schema} | ({"examples": examples} if examples else {})}
         ),
-        "responses": _responses({JSON: {"schema": _object({"predictions": value})}}),
+        "responses": _responses(
+            {JSON: {"schema": _object({"predictions": _array(types["prediction"])})}}
+        ),
     }
 
 

@@ -52,6 +52,16 @@ def test_an_answer_has_the_form_of_the_question(model: tuple[Codec, Predictor]) 
     assert ask(model, []) == []
 
 
+def test_integers_may_be_written_with_a_fraction_of_zero(model: tuple[Codec, Predictor]) -> None:
+    row = {"price": 2, "count": 3.0, "kind": "x"}
+    assert ask(model, [row]) == [{"prediction": 6.0}]
+    assert ask(model, row | {"count": 0.0}) == {"prediction": 0.0}
+    assert str(ask(model, row | {"price": -0.0, "count": 1.0})["prediction"]) == "-0.0"
+    for beyond in (2.0**53 + 2, 1e300, -0.0):
+        with pytest.raises(BadRequest, match="expected an integer"):
+            ask(model, row | {"count": beyond})
+
+
 @pytest.mark.parametrize(
     ("change", "column", "found"),
     [

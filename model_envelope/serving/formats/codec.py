@@ -67,7 +67,7 @@ class Codec:
         self.answers = Answers(spec.output)
         self.v2 = V2(spec, self.layout, self.answers, model=model, version=version)
         self._reader = RowReader(self.layout)
-        self._predictions = mlflow.Predictions(spec)
+        self.predictions = mlflow.Predictions(spec)
         self._build = direct.builder(spec, self.layout)
         self._writers = {JSON: self._write_json, ARROW: self._write_arrow, CSV: self._write_csv}
 
@@ -105,14 +105,14 @@ class Codec:
         if media == CSV:
             columns = tables.read_csv(body, self.layout)
             if dialect == "mlflow":
-                return self._request(columns, self._predictions.encode, accept, JSON)
+                return self._request(columns, self.predictions.encode, accept, JSON)
             return self._request(columns, native.records, accept, media)
         raise BadRequest(f"{media} is not taken here, but {JSON}, {ARROW} and {CSV}.", status=415)
 
     def _read_json(self, body: bytes, dialect: Dialect, accept: str) -> Request:
         if dialect == "mlflow":
             columns = mlflow.read(body, self._reader)
-            return self._request(columns, self._predictions.encode, accept, JSON)
+            return self._request(columns, self.predictions.encode, accept, JSON)
         columns, encode = native.read(body, self._reader)
         return self._request(columns, encode, accept, JSON)
 

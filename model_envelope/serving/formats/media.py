@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from model_envelope.serving.formats.refusals import BadRequest
 
 JSON = "application/json"
@@ -10,6 +12,7 @@ CSV = "text/csv"
 BINARY = "application/octet-stream"
 
 
+@lru_cache(maxsize=64)
 def media_of(content_type: str) -> str:
     """The media type of a header, without its parameters.
 
@@ -28,6 +31,7 @@ def media_of(content_type: str) -> str:
     return media
 
 
+@lru_cache(maxsize=64)
 def preferred(accept: str, default: str) -> str:
     """The media type of an answer: what the header `Accept` likes best of those we write.
 

@@ -49,7 +49,10 @@ def read(body: bytes, reader: RowReader) -> Columns:
 
 
 class Predictions:
-    """How MLflow writes what this function gives."""
+    """How MLflow writes what this function gives.
+
+    `form` is `values` of the only column, `rows` of several, or `records` of named ones.
+    """
 
     def __init__(self, spec: FunctionSpec) -> None:
         columns = spec.output.columns if spec.output else ()

@@ -178,7 +178,7 @@ class RowReader:
             column = []
             for row, value in enumerate(cells[i]):
                 try:
-                    column.append(msgspec.convert(value, form))
+                    column.append(msgspec.convert(whole(value), form))
                 except (msgspec.ValidationError, ValueError, RecursionError):
                     wrong.append(problem(name, row, self.layout.expected(i), excerpt(value)))
             typed.append(column)
@@ -252,6 +252,20 @@ def _lenient(body: bytes, error: Exception) -> Any:
 def _finite(text: str) -> Any:
     value = float(text)
     return value if value - value == 0 else Constant(text)
+
+
+def whole(value: Any) -> Any:
+    """A value with its floats without fraction as integers, which JSON does not tell apart.
+
+    Zero keeps its sign, and what is beyond 2**53 stays a float: it may not be exact.
+    """
+    if isinstance(value, float) and value.is_integer() and 0 < abs(value) <= 2**53:
+        return int(value)
+    if isinstance(value, list):
+        return [whole(element) for element in value]
+    if isinstance(value, dict):
+        return {name: whole(element) for name, element in value.items()}
+    return int(value) if isinstance(value, float) and str(value) == "0.0" else value
 
 
 def _no_json(body: bytes, error: Exception) -> str:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from model_envelope.runtime import schemas
 from model_envelope.serving.formats.refusals import excerpt, problem, unfit
-from model_envelope.serving.formats.rows import decode
+from model_envelope.serving.formats.rows import decode, whole
 from model_envelope.serving.formats.wires import REFUSED, Wire, array_of, wire_of
 
 BYTES = "BYTES"
@@ -218,7 +218,7 @@ def _converted(name: str, datatype: str, wire: Wire, values: Iterable[Any]) -> l
     found, wrong = [], []
     for i, value in enumerate(values):
         try:
-            found.append(msgspec.convert(value, wire.form | None))
+            found.append(msgspec.convert(whole(value), wire.form | None))
         except msgspec.ValidationError:
             wrong.append(problem(name, i, f"{datatype}, {wire.expected}", excerpt(value)))
     if wrong:

@@ -2,7 +2,7 @@
 
 | type | JSON |
 |---|---|
-| integers | a number without fraction, exact also beyond 2**53 |
+| integers | a number without fraction, exact also beyond 2**53; `3.0` is taken for 3 |
 | floats | a number of up to 17 digits; `"Infinity"`, `"-Infinity"`; missing and NaN are null |
 | decimals | a string, `"12.50"`; numbers are taken too, exactly as written |
 | timestamps with zone | ISO 8601 with an offset; answers are in UTC, `Z` |
