@@ -182,17 +182,21 @@ class Application:
     async def _predict(
         self, function: Function, exchange: Exchange, body: bytes, dialect: Dialect
     ) -> Reply:
-        read = partial(
-            function.codec.read,
-            body,
+        media_type, accept = (
             exchange.media_type.decode("latin-1"),
-            dialect,
-            accept=exchange.accept.decode("latin-1"),
-            header_length=exchange.header_length,
+            exchange.accept.decode("latin-1"),
         )
-        # A large body would hold up everybody's answers while it is read.
-        request = read() if len(body) < _LARGE else await asyncio.to_thread(read)
+        length = exchange.header_length
+        read = function.codec.read
+        if len(body) < _LARGE:
+            request = read(body, media_type, dialect, accept=accept, header_length=length)
+        else:  # it would hold up everybody's answers while it is read
+            request = await asyncio.to_thread(
+                read, body, media_type, dialect, accept=accept, header_length=length
+            )
         found = await self.queue.put(function, request, exchange.request_id)
+        if not found.headers:
+            return Reply(found.status, found.body, found.media_type)
         headers = [(name.encode(), value.encode()) for name, value in found.headers]
         return Reply(found.status, found.body, found.media_type, headers=headers)
 

@@ -24,8 +24,33 @@ _NEEDED = (
 _CLOSE = b"connection: close\r\n\r\n"
 
 
+_HEAD_BYTES = 64 << 10
+
+
 class Connection(HttpToolsProtocol):
-    """One client's connection; each request's scope has it as `connection`."""
+    """One client's connection; each request's scope has its `Passage` as `connection`."""
+
+    _reads_head = False
+    _head_bytes = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Refuse heads without an end, which the parser would keep whole."""
+        if self._reads_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > _HEAD_BYTES:
+                self.send_400_response("The headers are too large.")
+                return
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        """A head begins; most end within the same data."""
+        super().on_message_begin()
+        self._reads_head, self._head_bytes = True, 0
+
+    def on_headers_complete(self) -> None:
+        """It has ended."""
+        self._reads_head = False
+        super().on_headers_complete()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         cycle.scope["connection"] = Passage(self, cycle) if _is_known(cycle) else None

@@ -6,8 +6,8 @@ import asyncio
 import itertools
 import re
 import secrets
-from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from model_envelope.serving.refusals import Disconnected, Refusal
@@ -41,7 +41,7 @@ class Reply:
     body: bytes
     media_type: str
     about: Headers | None = None
-    headers: Headers = field(default_factory=list)
+    headers: Sequence[tuple[bytes, bytes]] = ()
 
 
 class Exchange:

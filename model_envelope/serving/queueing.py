@@ -162,9 +162,9 @@ class ModelQueue:
         return responses
 
     def _deliver(self, batch: list[Job], answers: list[Response | Exception]) -> None:
-        self._next()  # first, so that the model works while answers are sent
         for job, answer in zip(batch, answers, strict=True):
             self._settle(job, answer)
+        self._next()  # at once: the model works while the answers are sent
 
     def _settle(self, job: Job, answer: Response | Exception) -> None:
         self.rows -= job.request.rows

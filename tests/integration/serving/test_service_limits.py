@@ -166,6 +166,22 @@ def test_paths_and_methods_that_there_are_not(
     is_well(shared_service)
 
 
+@pytest.mark.parametrize("piece", [b"x", b"\r\nx-header: y"])
+def test_headers_without_an_end(shared_service: Service, piece: bytes) -> None:
+    before = memory(shared_service)
+    with shared_service.connect() as connection:
+        connection.sendall(b"GET /livez HTTP/1.1\r\nhost: x\r\nx-large: x")
+        try:
+            for _ in range(1000):
+                connection.sendall(piece * (100_000 // len(piece)))
+            answer = connection.recv(1000)
+        except OSError:
+            answer = b""  # it has hung up on us
+    assert not answer or answer.startswith(b"HTTP/1.1 400")
+    assert memory(shared_service) - before < 20 << 20
+    is_well(shared_service)
+
+
 def test_only_own_routes_are_told_to_prometheus(shared_service: Service) -> None:
     shared_service.get('/made-up"}1')
     text = shared_service.get("/metrics").body.decode()
