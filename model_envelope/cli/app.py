@@ -10,6 +10,7 @@ import typer
 
 from model_envelope._version import __version__
 from model_envelope.cli import (
+    building,
     finding,
     measuring,
     moving,
@@ -58,7 +59,11 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "reconcile": serving.reconcile,
         "monitoring": watching.monitoring,
     },
-    "Move": {"export": moving.export, "import": moving.import_},
+    "Move": {
+        "export": moving.export,
+        "import": moving.import_,
+        "build": building.build,
+    },
     "Keep": {"init": upkeep.init, "gc": upkeep.gc},
 }
 

@@ -25,9 +25,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 import model_envelope as me
 from model_envelope import config
+from model_envelope.cli.app import app
 from model_envelope.client.envelope import Envelope
 from model_envelope.deployment.images.building import ImageBuilder, push
 from model_envelope.envelope import Distribution
@@ -339,3 +341,21 @@ def test_an_image_is_pushed_to_the_registry_in_its_name(
     engine.images.remove(image.reference)
     with pytest.raises(TargetFailed, match="cannot be pushed"):
         push(image)
+
+
+def test_the_command_builds_writes_and_refuses(
+    builder: ImageBuilder, engine: Any, tmp_path: Path
+) -> None:
+    envelope = save(7.0)
+    run = CliRunner()
+    built = run.invoke(app, ["build", envelope.id])
+    assert built.exit_code == 0, built.output
+    assert engine.images.get(built.stdout.strip()).id == builder.build(envelope.record).id
+    folder = tmp_path / "context"
+    written = run.invoke(app, ["build", envelope.id, "--output", str(folder)])
+    assert written.exit_code == 0, written.output
+    assert written.stdout.startswith("docker build --build-arg=BASE=model-envelope-test-base")
+    assert (folder / "Dockerfile").exists()
+    both = run.invoke(app, ["build", envelope.id, "--push", "--output", str(tmp_path / "other")])
+    assert both.exit_code != 0
+    assert not (tmp_path / "other").exists()
