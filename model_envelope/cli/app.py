@@ -14,6 +14,7 @@ from model_envelope.cli import (
     finding,
     measuring,
     moving,
+    ruling,
     running,
     saying,
     serving,
@@ -56,6 +57,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "services": serving.services,
         "service": serving.service,
         "logs": serving.logs,
+        "plan": ruling.plan,
         "reconcile": serving.reconcile,
         "monitoring": watching.monitoring,
     },
@@ -70,6 +72,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
 for _panel, _commands in _COMMANDS.items():
     for _name, _command in _commands.items():
         app.command(_name, rich_help_panel=_panel)(_command)
+app.add_typer(ruling.rules, name="rules", rich_help_panel="Serve")
 app.add_typer(upkeep.db, name="db", rich_help_panel="Keep")
 
 

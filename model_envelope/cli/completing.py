@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
@@ -12,6 +13,9 @@ from model_envelope.errors import EnvelopeError
 
 if TYPE_CHECKING:
     from model_envelope.envelope import EnvelopeRecord
+    from model_envelope.store.store import Store
+
+T = TypeVar("T")
 
 RECENT = 200
 """Ids and tags of so many of the newest envelopes are offered."""
@@ -42,18 +46,36 @@ def targets(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     return ids(context, incomplete) + [(key, "tag") for key in tag_keys(context, incomplete)]
 
 
+def rules(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Names of deployment rules, with their services."""
+    found = _read(context, lambda store: store.rules())
+    return [(r.name, r.service) for r in found or () if r.name.startswith(incomplete)]
+
+
+def services(context: typer.Context, incomplete: str) -> list[str]:
+    """Names of services."""
+    found = _read(context, lambda store: store.services())
+    return [record.name for record in found or () if record.name.startswith(incomplete)]
+
+
 def _summary(record: EnvelopeRecord) -> str:
     values = [value for value in record.tags.values() if _HARMLESS.fullmatch(value)]
     return " ".join(values[:4]) or "envelope"
 
 
 def _newest(context: typer.Context) -> tuple[EnvelopeRecord, ...]:
-    from model_envelope.store.opening import open_store
     from model_envelope.tag_query import parse
+
+    return _read(context, lambda store: store.query(parse("True"), limit=RECENT).records) or ()
+
+
+def _read(context: typer.Context, read: Callable[[Store], T]) -> T | None:
+    """What a store says; None if there is none."""
+    from model_envelope.store.opening import open_store
 
     url = context.find_root().params.get("store") or config.store_url()
     try:
         with open_store(url, create=False) as store:
-            return store.query(parse("True"), limit=RECENT).records
+            return read(store)
     except EnvelopeError:
-        return ()
+        return None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from model_envelope.cli import output
+from model_envelope.cli import completing, output
 from model_envelope.cli.arguments import Context, Format, Target
 from model_envelope.cli.output import Page
 from model_envelope.cli.session import FAILED, session
@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from model_envelope.deployment.rollout import Tell
     from model_envelope.store.rows import ServiceRecord, StepState
 
-Service = Annotated[str, typer.Argument(metavar="SERVICE", help="The service's name.")]
+Service = Annotated[
+    str,
+    typer.Argument(
+        metavar="SERVICE", help="The service's name.", autocompletion=completing.services
+    ),
+]
 
 Reason = Annotated[str, typer.Option(help="For the ledger.")]
 

@@ -21,6 +21,7 @@ from model_envelope.client.drafting import PREDICT, UNDESCRIBED, Undescribed
 from model_envelope.client.envelope import Envelope
 from model_envelope.client.misses import not_found
 from model_envelope.client.predicting import Model, as_returned, as_table
+from model_envelope.client.rules import RuleVerbs
 from model_envelope.client.services import ServiceVerbs
 from model_envelope.environment.provenance import provenance
 from model_envelope.metrics.points import number_of, points_of
@@ -52,7 +53,7 @@ Query = str | Mapping[str, Any] | TagQuery
 """A tag query: its text, or a dict of what tags must equal."""
 
 
-class Client(ServiceVerbs):
+class Client(RuleVerbs, ServiceVerbs):
     """All of the library, for one store.
 
     `me.*` are calls on a client that is made from the environment variables.
