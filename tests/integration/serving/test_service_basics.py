@@ -1,12 +1,21 @@
 """A service process: starting, answering, saying no, ending."""
 
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from model_envelope.serving.plan import ServicePlan
+from tests.integration.serving.support import Service
+
+Plans = Callable[..., ServicePlan]
+Serve = Callable[..., Service]
 
 FRAME = pd.DataFrame({"a": [1.0, 2.0, 0.1], "b": [1, 2, 3]})
 
@@ -18,7 +27,7 @@ def linear() -> Callable[[pd.DataFrame], pd.Series]:
     return model
 
 
-def test_it_answers(make_plan: Callable[..., ServicePlan], serve: Callable[..., Any]) -> None:
+def test_it_answers(make_plan: Plans, serve: Serve) -> None:
     def twice(frame: pd.DataFrame) -> pd.Series:
         return frame["b"] * 2
 
@@ -36,17 +45,13 @@ def test_it_answers(make_plan: Callable[..., ServicePlan], serve: Callable[..., 
     assert service.get("/ping").status == 200
 
 
-def test_it_ends_when_asked(
-    make_plan: Callable[..., ServicePlan], serve: Callable[..., Any]
-) -> None:
+def test_it_ends_when_asked(make_plan: Plans, serve: Serve) -> None:
     service = serve(make_plan(linear(), FRAME))
     service.terminate()
     assert service.wait() == 0
 
 
-def test_a_changed_artifact_is_not_loaded(
-    make_plan: Callable[..., ServicePlan], serve: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_a_changed_artifact_is_not_loaded(make_plan: Plans, serve: Serve, tmp_path: Path) -> None:
     plan = make_plan(linear(), FRAME)
     (file,) = {function.function.file for function in plan.functions}
     path = Path(plan.directory) / file
@@ -55,3 +60,22 @@ def test_a_changed_artifact_is_not_loaded(
     service = serve(plan)
     assert b'"error": "ArtifactCorrupted"' in service.report
     assert service.wait() == 1
+
+
+def test_it_listens_where_it_is_told(make_plan: Plans, tmp_path: Path) -> None:
+    plan = make_plan(linear(), FRAME)
+    file, path = tmp_path / "plan.json", tmp_path / "service.sock"
+    file.write_text(json.dumps(plan.to_json()))
+    command = [sys.executable, "-m", "model_envelope.serving", str(file), f"--uds={path}"]
+    for number in (signal.SIGKILL, signal.SIGTERM):  # what a killed one left is no obstacle
+        reading, writing = os.pipe()
+        process = subprocess.Popen([*command, f"--ready-fd={writing}"], pass_fds=[writing])
+        os.close(writing)
+        assert os.read(reading, 100) == b"ready\n"
+        os.close(reading)
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(path))
+            connection.sendall(b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            assert connection.recv(1000).startswith(b"HTTP/1.1 200 OK")
+        process.send_signal(number)
+        assert process.wait(60) == (-9 if number == signal.SIGKILL else 0)
