@@ -75,12 +75,10 @@ def _split(found: Any, reader: RowReader) -> Columns:
     known = isinstance(found, dict) and {"data"} <= found.keys() <= {"columns", "index", "data"}
     if not known:
         raise BadRequest("dataframe_split must have `columns` and `data` (and may have `index`).")
-    names = found.get("columns")
-    if names is not None and not (
-        isinstance(names, list) and all(isinstance(name, str) for name in names)
-    ):
+    names = found.get("columns", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise BadRequest(f"`columns` must be an array of strings, not {excerpt(names)}.")
-    return reader.positional(found["data"], names)
+    return reader.positional(found["data"], names if "columns" in found else None)
 
 
 def _free(content: Any, reader: RowReader) -> Columns:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -21,36 +20,25 @@ FRAME = pd.DataFrame(
     {
         "price": [0.1, np.nan, 2.5],
         "count": pd.array([2**53 + 1, 2, 3], "int64"),
-        "share": np.array([0.5, 0.25, 0.75], "float32"),
         "stock": pd.array([1, None, 3], "Int16"),
         "kind": pd.Categorical(["x", "y", "x"]),
         'say "so"': ["a", None, "c"],
-        "when": pd.to_datetime(["2024-01-01", "2024-02-29", "2024-03-01"]),
-        "seen": pd.to_datetime(["2024-01-01", "2024-02-29", None]).tz_localize("UTC"),
-        "where": [{"lat": 1.5, "lon": None}, {"lat": 2.5, "lon": 1}, {"lat": 3.5, "lon": 2}],
+        "seen": pd.to_datetime(pd.Series(["2024-01-01", "2024-02-29", None]), utc=True),
+        "where": [{"lat": 1.5, "lon": None}, {"lat": 2.5, "lon": 1.0}, {"lat": 3.5, "lon": 2.0}],
         "history": [[1.0], [], [2.0, 3.0]],
-        "photo": [b"a", b"", b"ccc"],
     }
 )
 HOOKS = Path(__file__).with_name("schemathesis_hooks.py")
 
 
-def value(frame: pd.DataFrame) -> pd.Series:
-    """What the stock is worth."""
-    return frame["price"] * frame["share"]
-
-
-def echo(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame
-
-
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    def echo(frame: pd.DataFrame) -> pd.DataFrame:
+        return frame
+
     folder = tmp_path_factory.mktemp("service")
     client = me.Client(f"sqlite:///{folder}/store.sqlite", str(folder / "artifacts"))
-    envelope = client.save_model(
-        value, tags={"canonical_name": "stock"}, api_input=FRAME, query_functions={"echo": echo}
-    )
+    envelope = client.save_model(echo, tags={"canonical_name": "stock"}, api_input=FRAME)
     plan = service_plan(
         envelope.record,
         service="stock",
@@ -64,20 +52,19 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     service.close()
 
 
+@pytest.mark.slow
 def test_schemathesis_finds_nothing(service: Service, tmp_path: Path) -> None:
-    report = tmp_path / "report.json"
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "run"),
         f"http://127.0.0.1:{service.port}/openapi.json",
+        # A schema cannot say all: columns must be of one length, tensors as large as their shape.
         *("--checks", "all", "--exclude-checks", "positive_data_acceptance"),
-        *("--phases", "examples,coverage,fuzzing", "--max-examples", "15", "--seed", "1"),
-        *("--continue-on-failure", "--suppress-health-check", "all"),
-        f"--report-json-path={report}",
+        *("--phases", "examples,coverage,fuzzing", "--max-examples", "5", "--seed", "1"),
+        *("--workers", "2", "--continue-on-failure"),
     ]
     environment = os.environ | {"SCHEMATHESIS_HOOKS": str(HOOKS), "PYTHONWARNINGS": "ignore"}
     run = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    assert service.get("/readyz").status == 200
-    assert json.loads(report.read_text())
+    assert not [line for line in service.logged() if line["level"] == "error"]
