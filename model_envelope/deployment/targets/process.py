@@ -74,11 +74,12 @@ class ProcessTarget:
         options = self.check_options(release.options)
         token = service.address(options["host"], options["port"]).token(release.id)
         folder = releases(service.folder) / check_id(release.id)
+        directory = isolation.fetch_all(self._platform.artifacts, release.record)
         plan = isolation.service_plan(
             release.record,
             service=release.service,
             release=release.id,
-            directory=isolation.fetch_all(self._platform.artifacts, release.record),
+            directory=directory,
             scratch=folder / "modules",
             control_token=token,
             limits=release.limits,
@@ -88,18 +89,19 @@ class ProcessTarget:
                 folder=str(self._platform.state / "predictions" / release.service / release.id),
             ),
         )
-        built = self._built(release)
+        built, archive = self._built(release), service_archive(self._platform.cache)
         memory = options["memory_mb"]
         launch = Launch(
             release=release.id,
             fence=release.fence,
             command=(str(built.python), "-m", "model_envelope.serving", str(folder / "plan.json")),
-            environment=self._environment(options, folder),
+            environment=_environment(options, folder, archive),
             token=token,
             replicas=options["replicas"],
             memory_bytes=None if memory is None else memory << 20,
             nice=options["nice"],
             hang_seconds=options["hang_seconds"],
+            needs=(str(built.python), str(archive), str(directory)),
             in_use=(str(built.prefix / STAMP),),
         )
         request = {"do": "start", "launch": asdict(launch), "plan": json.dumps(plan.to_json())}
@@ -192,6 +194,8 @@ class ProcessTarget:
                 else ("Its supervisor does not run: the next reconciliation starts it again.")
             )
             for launch in service.state().launches.values():
+                if not launch.can_start:
+                    continue  # There is nothing of it any more.
                 yield Running(
                     release=launch.release,
                     service=service.name,
@@ -206,20 +210,21 @@ class ProcessTarget:
             self._platform.store, release.record.manifest.environment, self._platform.cache
         )
 
-    def _environment(self, options: Mapping[str, Any], folder: Path) -> dict[str, str]:
-        """All that a model's process sees: no addresses and keys of the platform's."""
-        kept = {key: os.environ[key] for key in _KEPT_VARIABLES if key in os.environ}
-        return {
-            **kept,
-            **process_options.thread_variables(options["threads"]),
-            **options["env"],
-            "PYTHONPATH": str(service_archive(self._platform.cache)),
-            "PYTHONNOUSERSITE": "1",
-            "PYTHONSAFEPATH": "1",
-            "PYTHONUNBUFFERED": "1",
-            "HOME": str(folder),
-            "TMPDIR": str(folder),
-        }
+
+def _environment(options: Mapping[str, Any], folder: Path, archive: Path) -> dict[str, str]:
+    """All that a model's process sees: no addresses and keys of the platform's."""
+    kept = {key: os.environ[key] for key in _KEPT_VARIABLES if key in os.environ}
+    return {
+        **kept,
+        **process_options.thread_variables(options["threads"]),
+        **options["env"],
+        "PYTHONPATH": str(archive),
+        "PYTHONNOUSERSITE": "1",
+        "PYTHONSAFEPATH": "1",
+        "PYTHONUNBUFFERED": "1",
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+    }
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -118,6 +119,47 @@ def test_after_everything_died_the_next_route_brings_it_back(site: Site) -> None
     assert site.url == url
     site.stop(leftover)
     assert [running.release for running in site.target.running()] == [release.id]
+
+
+@pytest.fixture
+def losable_cache(site: Site, shared_cache: Path, tmp_path: Path) -> Path:
+    """The cache of the site's platform, by a link that can be taken away."""
+    link = tmp_path / "losable"
+    link.symlink_to(shared_cache, target_is_directory=True)
+    site.platform = replace(site.platform, cache=link)
+    site.target = site.again()
+    return link
+
+
+def test_a_release_whose_environment_is_lost_is_no_more(site: Site, losable_cache: Path) -> None:
+    """As in a container that was made anew, with its state on a volume."""
+    lost = site.start(times(2))
+    site.route(lost)
+    for process in (*supervision(site), *serving(lost)):
+        kill(process)
+    site.wait(lambda: processes(str(folder(site))), lambda found: not found)
+    losable_cache.rename(losable_cache.with_name("away"))
+    assert site.target.running() == ()
+    losable_cache.with_name("away").rename(losable_cache)
+    assert [found.release for found in site.target.running()] == [lost.id]
+
+
+def test_what_dies_without_its_environment_is_given_up(site: Site, losable_cache: Path) -> None:
+    url = site.url
+    lost = site.start(times(2))
+    site.route(lost)
+    losable_cache.rename(losable_cache.with_name("away"))
+    assert site.serves() == lost.id
+    assert [found.release for found in site.target.running()] == [lost.id]
+    kill(serving(lost)[0])
+    site.wait(site.target.running, lambda found: found == ())
+    site.wait(lambda: processes(str(folder(site))), lambda found: not found)
+    losable_cache.with_name("away").rename(losable_cache)
+    restored = site.start(times(2), fence=2)
+    site.route(restored)
+    assert site.serves() == restored.id
+    assert site.url == url
+    assert [file.name for file in (folder(site) / "releases").iterdir()] == [restored.id]
 
 
 def test_children_end_with_their_supervision(site: Site) -> None:

@@ -80,6 +80,11 @@ class Replica:
         """Its own port, the same over restarts."""
         return int(self._private.getsockname()[1])
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether its process runs, ready or not."""
+        return self._process is not None and self._process.returncode is None
+
     async def ask(self, method: str, path: str, body: Any = None) -> Any:
         """A request to one of its control endpoints.
 

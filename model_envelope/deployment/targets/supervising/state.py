@@ -19,8 +19,8 @@ class Launch:
 
     `command` is completed with the options that say what they inherit; `environment` is
     all they get to see. `token` opens their control endpoints. A process that does not answer
-    for `hang_seconds` is killed and started again. `in_use` are files whose times say when
-    what they need was last used.
+    for `hang_seconds` is killed and started again. `needs` are files and folders without which
+    none can be started; `in_use` are files whose times say when these were last used.
     """
 
     release: str
@@ -32,13 +32,19 @@ class Launch:
     memory_bytes: int | None = None
     nice: int = 0
     hang_seconds: float = 60.0
+    needs: tuple[str, ...] = ()
     in_use: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Launch:
         """Read `asdict` again."""
-        lists = {name: tuple(body[name]) for name in ("command", "in_use")}
+        lists = {name: tuple(body[name]) for name in ("command", "needs", "in_use")}
         return cls(**{**body, **lists})
+
+    @property
+    def can_start(self) -> bool:
+        """Whether what it needs is there; a cache may have been lost that it was in."""
+        return all(Path(name).exists() for name in self.needs)
 
 
 @dataclass(kw_only=True, slots=True)

@@ -83,7 +83,8 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGCHLD, self._reap)
         loop.add_signal_handler(signal.SIGTERM, self._done.set)
         for launch in self._state.launches.values():
-            self._fill(launch)
+            if launch.can_start:
+                self._fill(launch)
         self._wake.set()
         server = await control.listen(self._folder, self._answer)
         work = [asyncio.create_task(job) for job in (self._settle_always(), self._keep_house())]
@@ -191,7 +192,8 @@ class Supervisor:
 
     async def do_state(self) -> list[dict[str, Any]]:
         """Every release there is."""
-        return [self._tell(launch) for launch in self._state.launches.values()]
+        launches = self._state.launches.values()
+        return [self._tell(launch) for launch in launches if self._is_there(launch)]
 
     async def _stop(self, release: str, drain: float) -> None:
         if self._state.live == release:
@@ -234,6 +236,11 @@ class Supervisor:
                 f"Service {self._folder.name} runs {self._state.live or 'nothing'} by fence "
                 f"{self._state.live_fence}, not {release} by fence {fence}."
             )
+
+    def _is_there(self, launch: Launch) -> bool:
+        """Whether anything of a release runs, or could."""
+        replicas = self._replicas.get(launch.release, ())
+        return any(replica.is_alive for replica in replicas) or launch.can_start
 
     def _save(self) -> None:
         self._state.write(self._folder)
@@ -357,9 +364,17 @@ class Supervisor:
             for replica in self._all():
                 if replica not in self._renewals and replica.is_exhausted():
                     self._renewals[replica] = asyncio.create_task(self._renew(replica))
+            self._give_up_lost()
             unused = time.monotonic() - self._asked_at > _UNUSED_SECONDS
             if unused and not self._state.launches:
                 self._done.set()
+
+    def _give_up_lost(self) -> None:
+        for launch in self._state.launches.values():
+            name = launch.release
+            if not self._is_there(launch) and name not in self._stops:
+                _log.error("Release %s has lost what it needs: it is given up", name)
+                self._stops[name] = asyncio.create_task(self._stop(name, 0.0))
 
     def _tidy(self) -> None:
         rotate(self._folder / LOG)
