@@ -119,7 +119,9 @@ def _from_csv(content: bytes, schema: pa.Schema) -> pa.Table:
 
     types = {field.name: _plain_type(field.type) for field in schema}
     options = csv.ConvertOptions(column_types=types, null_values=_MISSING)
-    table = csv.read_csv(io.BytesIO(content), convert_options=options)
+    # A thread that reads ahead can abort a process that ends soon after (Arrow 26).
+    alone = csv.ReadOptions(use_threads=False)
+    table = csv.read_csv(io.BytesIO(content), read_options=alone, convert_options=options)
     for i, field in enumerate(table.schema):
         if pa.types.is_string(field.type):
             text = table.column(i)
