@@ -81,17 +81,15 @@ def list_(
     if format_ is Rows.json:
         output.records(map(_as_json, found))
         return
-    columns = ("rule", "revision", "service", "when", "select", "target", "owner", "paused")
+    columns = ("rule", "revision", "service", "target", "paused", "when")
     rows = [
         (
             record.name,
             record.revision,
             record.service,
-            record.spec.get("when"),
-            record.spec.get("select"),
             _shown(record.spec.get("target")),
-            record.spec.get("owner"),
             (record.pause_reason or "yes") if record.paused else None,
+            record.spec.get("when"),
         )
         for record in found
     ]

@@ -2,7 +2,7 @@
 
 Blocks of `python` share one session; blocks of `bash` run in the same folder, where the
 first failing command ends the page. A block with `file=NAME` after its language is written
-to that file instead. Blocks of any other language are for reading only.
+to that file instead, also one of `yaml`. Blocks of any other language are for reading only.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-BLOCK = re.compile(r"^```(python|bash)(?: +file=(\S+))? *\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"^```(python|bash|yaml)(?: +file=(\S+))? *\n(.*?)^```", re.MULTILINE | re.DOTALL
+)
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ def examples(page: Path) -> Iterator[Example]:
     text = page.read_text()
     for found in BLOCK.finditer(text):
         language, file, body = found.groups()
+        if language == "yaml" and not file:
+            continue
         yield Example(language, file, body, text.count("\n", 0, found.start(3)) + 1)
 
 
