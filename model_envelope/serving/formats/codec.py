@@ -93,9 +93,10 @@ class Codec:
         Raises:
             BadRequest: it cannot be predicted; says what is wrong where.
         """
-        media = media_of(media_type)
         if dialect == "v2":
-            return self._read_v2(body, media, header_length)
+            # Its most used client does not say what it sends.
+            return self._read_v2(body, media_of(media_type or JSON), header_length)
+        media = media_of(media_type)
         if media == JSON:
             return self._read_json(body, dialect, accept)
         if media == ARROW:
