@@ -5,12 +5,17 @@
 16 clients send single-row requests without a pause, 12 of them over connections that they
 keep, 4 over a new one each time. Meanwhile one release after the other is started, given
 the traffic, and its predecessor is stopped. What it must reach: no failed request.
+
+The target `docker` needs an engine, HAProxy, and a base image that is there
+(MODEL_ENVELOPE_BASE_IMAGE); its proxy listens at MODEL_ENVELOPE_PROXY_URL.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -98,6 +103,13 @@ def load(url: str) -> Iterator[dict[str, Any]]:
         found |= json.loads(said)
 
 
+def end_proxy(state: Path) -> None:
+    """End the proxy of the target `docker`, which outlives whoever started it."""
+    pid = state / "docker" / "proxy" / "pid"
+    if pid.exists():
+        os.kill(int(pid.read_text()), signal.SIGTERM)
+
+
 def main() -> None:
     """Swap and count."""
     options = argparse.ArgumentParser(description=__doc__)
@@ -129,6 +141,7 @@ def main() -> None:
                 time.sleep(given.seconds)
         finally:
             swaps.close()
+            end_proxy(platform.state)
     _show(given.target, swaps, counts)
 
 
