@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -20,9 +21,16 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 from airflow.triggers.shared_stream import SharedStreamManager
 
 from model_envelope import names
+from model_envelope.deployment.planning import follow
+from model_envelope.deployment.rule import Rule
 from model_envelope.envelope import Environment, Manifest, Provenance
 from model_envelope.errors import InvalidInput, TagQueryError
-from model_envelope.operators.triggers import CLASS_PATH, TagQueryTrigger
+from model_envelope.operators.triggers import (
+    CLASS_PATH,
+    RuleTrigger,
+    StoreTrigger,
+    TagQueryTrigger,
+)
 from model_envelope.store.opening import open_store, upgrade
 from model_envelope.store.rows import MetricPoint
 from model_envelope.store.store import Store
@@ -83,14 +91,14 @@ class Triggerer:
         self.persists = True
         self._tasks: list[asyncio.Task[None]] = []
 
-    def start(self, trigger: TagQueryTrigger) -> asyncio.Queue[dict[str, Any]]:
+    def start(self, trigger: StoreTrigger) -> asyncio.Queue[dict[str, Any]]:
         """Payloads of the events, as they come."""
         events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._tasks.append(asyncio.create_task(self._run(len(self._tasks), trigger, events)))
         return events
 
     async def _run(
-        self, trigger_id: int, trigger: TagQueryTrigger, events: asyncio.Queue[dict[str, Any]]
+        self, trigger_id: int, trigger: StoreTrigger, events: asyncio.Queue[dict[str, Any]]
     ) -> None:
         key = trigger.shared_stream_key()
         stream = self.streams.subscribe(trigger_id=trigger_id, trigger=trigger, key=key)
@@ -425,3 +433,60 @@ def test_since_must_be_a_revision_or_a_time_with_a_zone(store: Store, since: str
 
     with pytest.raises(InvalidInput, match="since="):
         asyncio.run(scenario())
+
+
+def rule_watcher() -> RuleTrigger:
+    trigger = RuleTrigger(poll_interval=0.02)
+    trigger.asset_state_store = AssetStateStoreAccessors([Asset("rules")])
+    return trigger
+
+
+def put_rule(store: Store, **fields: Any) -> None:
+    rule = Rule.read({"name": "ltv", "service": "ltv", "when": LTV, **fields})
+    store.put_rule(rule.name, rule.service, rule.spec())
+
+
+def test_a_rule_that_wants_something_else_wakes_continuous_deployment(
+    store: Store, states: AssetStates
+) -> None:
+    async def scenario() -> None:
+        async with triggerer() as airflow:
+            events = airflow.start(rule_watcher())
+            save(store)
+            assert await quiet(events), "there is no rule yet"
+            put_rule(store)
+            assert await events.get() == {"services": ["ltv"]}
+            follow(store)
+            assert await quiet(events), "it is on its way"
+            save(store)
+            assert await events.get() == {"services": ["ltv"]}
+            put_rule(store, gates=["reproducible"])
+            assert await events.get() == {"services": ["ltv"]}
+            store.pause_rule("ltv", "a holiday")
+            save(store)
+            assert await quiet(events), "the rule is paused"
+
+    asyncio.run(scenario())
+
+
+def test_a_restarted_triggerer_does_not_repeat_what_rules_want(
+    store: Store, states: AssetStates
+) -> None:
+    put_rule(store)
+    save(store)
+
+    async def scenario() -> None:
+        async with triggerer() as airflow:
+            assert (await airflow.start(rule_watcher()).get())["services"] == ["ltv"]
+        async with triggerer() as airflow:
+            assert await quiet(airflow.start(rule_watcher()))
+
+    asyncio.run(scenario())
+
+
+def test_a_rule_trigger_is_found_again_by_the_path_that_airflow_keeps() -> None:
+    path, arguments = RuleTrigger(conn_id="ours", poll_interval=3).serialize()
+    module, _, name = path.rpartition(".")
+    again = getattr(import_module(module), name)(**arguments)
+    assert isinstance(again, RuleTrigger)
+    assert again.serialize() == (path, arguments)
