@@ -15,7 +15,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from model_envelope.isolation import fetch_all, service_plan
 COLUMNS = [f"f{i}" for i in range(10)]
 CASES = ((1, 16), (1, 64), (100, 16))
 """Rows of a body, and connections."""
+TURNS = 9
 
 _BENTOML = "1.4.30"
 
@@ -89,8 +90,8 @@ def main() -> None:
         for server in servers(folder, file, arguments.only.split(",")):
             rows += measure(server, arguments.seconds)
         report.show("serving a DataFrame model", rows, **ratios(rows))
-        array = beside_hello(folder, arguments.seconds)
-        report.show("serving an array model", array, **array_ratios(array))
+        rows, found = beside_hello(folder)
+        report.show("serving an array model", rows, **found)
 
 
 def measure(server: Server, seconds: float) -> list[dict[str, Any]]:
@@ -121,8 +122,12 @@ def ratios(rows: list[dict[str, Any]]) -> dict[str, float]:
     return found
 
 
-def beside_hello(folder: Path, seconds: float) -> list[dict[str, Any]]:
-    """An array model and a hello world on one uvicorn, by turns."""
+def beside_hello(folder: Path) -> tuple[list[dict[str, Any]], dict[str, float]]:
+    """An array model and a hello world on one uvicorn, by turns: medians, and ours over it.
+
+    Each ratio is of two turns that follow each other, so that what else the machine does
+    meets both.
+    """
     regression = fitted()
     coefficients = np.asarray(regression.coef_)
 
@@ -137,29 +142,26 @@ def beside_hello(folder: Path, seconds: float) -> list[dict[str, Any]]:
         body=array_records,
     )
     ours = envelope_server(folder, "array", model, sample().to_numpy(), array_records)
-    found = []
     with ExitStack() as stack:
         both = [stack.enter_context(loading.started(server)) for server in (hello, ours)]
+        rows, found = [], {}
         for connections in (16, 64):
             for running in both:
                 running.load(1, connections, 1)
-            for _ in range(3):
-                found += [running.load(1, connections, seconds / 2) for running in both]
-    return found
+            turns = [[running.load(1, connections, 1) for running in both] for _ in range(TURNS)]
+            rows += [middle(turn) for turn in zip(*turns, strict=True)]
+            for key in ("requests/s", "CPU ms/request"):
+                ratio = report.median([ours[key] / hello[key] for hello, ours in turns])
+                found[f"{key.split('/')[0]}_over_hello_{connections}"] = ratio
+    return rows, found
 
 
-def array_ratios(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """Ours over the hello world: medians of the turns."""
-    found = {}
-    for connections in sorted({row["connections"] for row in rows}):
-        turns = [row for row in rows if row["connections"] == connections]
-        for key in ("requests/s", "CPU ms/request"):
-            ours, hello = (
-                report.median([row[key] for row in turns if row["server"] == name])
-                for name in ("ours", "hello world")
-            )
-            found[f"{key.split('/')[0]}_over_hello_{connections}"] = ours / hello
-    return found
+def middle(turns: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The median of each number of some loads of one server."""
+    return {
+        key: report.median([turn[key] for turn in turns]) if isinstance(value, float) else value
+        for key, value in turns[0].items()
+    }
 
 
 def servers(folder: Path, file: Path, only: list[str]) -> Iterator[Server]:

@@ -71,6 +71,11 @@ class Passage:
         """Whether no other request was sent along behind this one."""
         return not self._connection.pipeline
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether all of the request has come."""
+        return not self._cycle.more_body
+
     def body(self) -> bytes | None:
         """The body, if all of it is there."""
         cycle = self._cycle

@@ -31,6 +31,7 @@ _numbers = itertools.count(1)
 # closing at once would reset the connection under a client that is still sending.
 _DISCARDED_BYTES = 64 << 20
 _DISCARDED_SECONDS = 5.0
+_SMALL_BYTES = 64 << 10
 
 
 @dataclass(slots=True)
@@ -144,7 +145,9 @@ class Exchange:
     ) -> None:
         """Answer; `headers` without length and request id."""
         self.status = status
-        unread = self.unread and status >= 400 and self.method not in ("GET", "HEAD")
+        unread = status >= 400 and self._has_unread()
+        if unread and self._length.isdigit() and int(self._length) <= _SMALL_BYTES:
+            unread = not await self._discard()  # it is on its way: the connection can go on
         headers = [
             *headers,
             (b"content-length", b"%d" % len(body)),
@@ -170,6 +173,11 @@ class Exchange:
         self.status = 200
         return True
 
+    def _has_unread(self) -> bool:
+        if self.passage is not None:
+            return not self.passage.is_complete
+        return self.unread and self.method not in ("GET", "HEAD")
+
     async def _rest(self, message: MutableMapping[str, Any], limit: int) -> bytes:
         chunks, size = [], 0
         while True:
@@ -184,7 +192,8 @@ class Exchange:
                 return b"".join(chunks)
             message = await self._receive()
 
-    async def _discard(self) -> None:
+    async def _discard(self) -> bool:
+        """Read the rest of the body; whether its end came in time."""
         size = 0
         try:
             async with asyncio.timeout(_DISCARDED_SECONDS):
@@ -192,9 +201,10 @@ class Exchange:
                     message = await self._receive()
                     size += len(message.get("body", b""))
                     if not message.get("more_body"):
-                        return
+                        return True
         except TimeoutError:
-            return
+            pass
+        return False
 
 
 def _checked(body: bytes, limit: int) -> bytes:

@@ -17,7 +17,8 @@ class Limits:
     """Where a service says no rather than fall over.
 
     `queue_rows` are rows that wait or are being predicted; a request that finds no room
-    gets 429. `batch_rows` bounds what goes to the model at once. Requests that could not
+    gets 429. `batch_rows` bounds what goes to the model at once; a request with more goes
+    alone. Requests that could not
     be begun within `deadline_seconds` get 503. A stopping service finishes what it has
     within `drain_seconds`.
     """

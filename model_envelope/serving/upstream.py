@@ -14,6 +14,7 @@ from model_envelope.errors import InvalidInput
 
 _MAX_IDLE = 32
 _MAX_HEAD = 64 << 10
+_MAX_BODY = 1 << 30
 _BROKEN = (
     OSError,
     ValueError,
@@ -134,5 +135,10 @@ async def _read(reader: asyncio.StreamReader) -> Answer:
     for line in lines:
         name, _, value = line.partition(b":")
         headers[name.lower()] = value.strip()
-    body = await reader.readexactly(int(headers[b"content-length"]))
+        if not value.isascii() or not value.decode().isprintable():
+            raise ValueError("a header that cannot be passed on")
+    length = int(headers[b"content-length"])
+    if not 0 <= length <= _MAX_BODY:
+        raise ValueError(f"a body of {length} bytes")
+    body = await reader.readexactly(length)
     return Answer(status, headers, body)

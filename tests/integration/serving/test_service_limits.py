@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.serving.support import Service
+from tests.integration.serving.support import Service, keep_alive, read_answer
 from tests.integration.serving.test_service_drain import read_answers
 
 GOOD = [{"a": 1.0, "b": 2}]
@@ -180,6 +180,15 @@ def test_headers_without_an_end(shared_service: Service, piece: bytes) -> None:
     assert not answer or answer.startswith(b"HTTP/1.1 400")
     assert memory(shared_service) - before < 20 << 20
     is_well(shared_service)
+
+
+def test_a_refused_request_leaves_its_connection_open(shared_service: Service) -> None:
+    with keep_alive(shared_service) as connection:
+        for path, status in (("/nothing", 404), ("/livez", 405), ("/predict", 422)) * 3:
+            connection.request("POST", path, "[{}]", {"content-type": "application/json"})
+            answer = read_answer(connection)
+            assert answer.status == status
+            assert "connection" not in answer.headers
 
 
 def test_only_own_routes_are_told_to_prometheus(shared_service: Service) -> None:
