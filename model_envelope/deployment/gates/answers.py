@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable
@@ -99,7 +100,8 @@ class GoldenRows(Gate):
                     answer = _post(address, f"/{name}", body, media)
                     problem = _problem(answer, spec, expected, read)
                     if problem:
-                        return failed(f"{name!r} as {media}: {problem}", address=address)
+                        raised = _last_raised(candidate) if answer.status >= 500 else ""
+                        return failed(f"{name!r} as {media}: {raised or problem}", address=address)
                     asked += 1
         if not asked:
             return failed("There are no golden rows to ask for: save it again with api_input.")
@@ -180,6 +182,22 @@ def _last_words(candidate: Candidate) -> str:
     except TargetFailed:
         return ""
     return f" Its log ends with:\n{logged}" if logged else ""
+
+
+def _last_raised(candidate: Candidate) -> str:
+    """What the model raised last. Clients are not told, so its log is read."""
+    try:
+        lines = candidate.target.logs(candidate.release.id, _LOG_LINES).splitlines()
+    except TargetFailed:
+        return ""
+    for line in reversed(lines):
+        try:
+            told = json.loads(line)
+            raised = str(told["traceback"]).strip().rpartition("\n")[2]
+            return raised.partition("PredictionFailed: ")[2] or raised
+        except (ValueError, TypeError, KeyError):
+            continue
+    return ""
 
 
 def _post(address: str, path: str, body: bytes, media: str) -> Answer:

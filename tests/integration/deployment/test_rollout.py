@@ -99,7 +99,7 @@ def raising() -> Any:
     ("make", "step", "said"),
     [
         (differing, "golden_rows", "row 0 is 2.000001, but 2.0 is expected"),
-        (raising, "golden_rows", "500"),
+        (raising, "golden_rows", "The model raised: ZeroDivisionError: not here"),
         (dying, "ready", "no weights here"),
     ],
 )
