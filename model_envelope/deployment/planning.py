@@ -181,10 +181,14 @@ class _Planner:
         self._retry = retry
         self._live = {deployment.service: deployment for deployment in store.live_deployments()}
         wishes = {_by(rule) for rule in rules} | {s.desired_by for s in services.values()}
-        self._failed = {
-            (deployment.service, deployment.by, deployment.envelope_id): deployment
-            for deployment in store.failed_deployments(wishes)
-        }
+        self._failed: dict[tuple[str, str, str | None], DeploymentRecord] = {}
+        self._given_up: dict[tuple[str, int], DeploymentRecord] = {}
+        for deployment in store.vain_deployments(wishes):
+            if deployment.state == "failed":
+                at = (deployment.service, deployment.by, deployment.envelope_id)
+                self._failed[at] = deployment
+            else:
+                self._given_up[deployment.service, deployment.generation] = deployment
 
     def of_rules(self, records: Sequence[RuleRecord], *, explain: bool) -> list[Decision]:
         """What each rule makes of its service."""
@@ -248,24 +252,29 @@ class _Planner:
         )
         if live and live.envelope_id == found.envelope_id and live.target == rule.target:
             return replace(found, reason="It runs.", writes=not wanted)
-        by, failed = _by(record), None
-        if not self._retry:
-            failed = self._failed.get((record.service, by, found.envelope_id or ""))
-        if failed is not None:
-            return replace(found, action="hold", reason=_failure(failed))
+        by = _by(record)
         mine = wanted and service is not None and service.desired_by == by
-        is_tried = service is not None and service.observed_generation == service.generation
+        failed = self._failed.get((record.service, by, found.envelope_id))
+        action: Action = "replace" if live else "deploy"
+        if mine and service is not None and self._is_open(service, failed):
+            return replace(found, action=action, reason=self._on_its_way(service))
+        if failed is not None and not self._retry:
+            return replace(found, action="hold", reason=_failure(failed))
         reason = _why(rule, answer)
         if live is not None and live.envelope_id == found.envelope_id:
             reason = "It is to run with another target or other options."
-        if mine and not is_tried:
-            reason += " It is on its way."
-        return replace(
-            found,
-            action="replace" if live else "deploy",
-            reason=reason,
-            writes=not mine or (self._retry and is_tried),
+        return replace(found, action=action, reason=reason, writes=not mine or self._retry)
+
+    def _is_open(self, service: ServiceRecord, failed: DeploymentRecord | None) -> bool:
+        """Whether a wish is still to be fulfilled, as far as anybody knows."""
+        return service.observed_generation < service.generation and (
+            failed is None or failed.generation < service.generation
         )
+
+    def _on_its_way(self, service: ServiceRecord) -> str:
+        last = self._given_up.get((service.name, service.generation))
+        why = f" The last attempt was given up: {last.reason}" if last else ""
+        return f"It is on its way.{why}"
 
     def wish(self, service: ServiceRecord) -> Decision | None:
         """What a person wants of a service that no rule is about, until it is so."""
@@ -283,14 +292,13 @@ class _Planner:
         )
         if service.desired_envelope is None:
             return found if live else None
-        failed = self._failed.get((service.name, service.desired_by, service.desired_envelope))
-        is_tried = service.observed_generation == service.generation
         if live and runs == service.desired_envelope and live.target == service.target:
             return None
-        if is_tried:
-            reason = _failure(failed) if failed else "It was tried, and is not live."
-            return replace(found, action="hold", reason=reason)
-        return replace(found, action="replace" if live else "deploy")
+        failed = self._failed.get((service.name, service.desired_by, service.desired_envelope))
+        if self._is_open(service, failed):
+            return replace(found, action="replace" if live else "deploy")
+        reason = _failure(failed) if failed else "It was tried, and is not live."
+        return replace(found, action="hold", reason=reason)
 
 
 def _by(record: RuleRecord) -> str:

@@ -226,10 +226,11 @@ def find(
     return tuple(map(_record, connection.execute(chosen)))
 
 
-def failed(connection: Connection, by: Collection[str]) -> tuple[DeploymentRecord, ...]:
-    """The deployments of some deployers that failed, oldest first."""
-    chosen = _chosen(deployment.c.by.in_(by), deployment.c.state == "failed")
-    return tuple(map(_record, connection.execute(chosen.order_by(deployment.c.entered))))
+def vain(connection: Connection, by: Collection[str]) -> tuple[DeploymentRecord, ...]:
+    """The deployments of some deployers that failed or were given up, oldest first."""
+    ended = deployment.c.state.in_(("failed", "superseded"))
+    chosen = _chosen(deployment.c.by.in_(by), ended).order_by(deployment.c.entered)
+    return tuple(map(_record, connection.execute(chosen)))
 
 
 def steps(connection: Connection, deployment_id: str) -> tuple[StepRecord, ...]:

@@ -387,9 +387,12 @@ class ServiceLedger:
         """What every service runs, by service."""
         return self._database.read(deploying.live)
 
-    def failed_deployments(self, by: Collection[str]) -> tuple[DeploymentRecord, ...]:
-        """The failed ones of some deployers (`rule:<name>@<revision>`), oldest first."""
-        return self._database.read(lambda c: deploying.failed(c, by))
+    def vain_deployments(self, by: Collection[str]) -> tuple[DeploymentRecord, ...]:
+        """Those of some deployers (`rule:<name>@<revision>`) that were never live, oldest first.
+
+        They failed, or were given up and may be tried again.
+        """
+        return self._database.read(lambda c: deploying.vain(c, by))
 
     def steps(self, deployment_id: str) -> tuple[StepRecord, ...]:
         """The steps of a deployment, in order."""

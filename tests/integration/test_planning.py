@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -83,7 +84,7 @@ def test_the_newest_match_is_deployed_then_kept_then_replaced(store: Store, save
     (service,) = follow(store, "airflow")
     assert (service.desired_envelope, service.desired_by) == (first, "rule:ltv@1")
     assert service.reason == "It is the newest match. (airflow)"
-    assert "on its way" in planned(store).reason
+    assert planned(store).reason == "It is on its way."
     assert follow(store) == ()
     reconciled(store)
     kept = planned(store)
@@ -176,6 +177,7 @@ def test_what_failed_is_held_back_until_the_rule_changes_or_somebody_asks(
     assert asked.generation == generation + 1
     # It is on its way: asking twice is asking once.
     assert follow(store, retry=True) == ()
+    assert (planned(store).action, planned(store).reason) == ("replace", "It is on its way.")
     reconciled(store, failing="again")
     held = planned(store)
     assert held.action == "hold"
@@ -188,6 +190,24 @@ def test_what_failed_is_held_back_until_the_rule_changes_or_somebody_asks(
     reconciled(store)
     assert planned(store).action == "keep"
     assert store.service("ltv").live_envelope == bad
+
+
+def test_what_waits_for_another_attempt_says_why(store: Store, save: Save) -> None:
+    put(store)
+    envelope = passing(save)
+    follow(store)
+    fence = store.claim("ltv", new_id(), HOUR)
+    assert fence is not None
+    attempt = store.begin_deployment(
+        "ltv", fence, new_id(), envelope_id=envelope, by="rule:ltv@1", generation=1
+    )
+    store.end_deployment(attempt.id, fence, "superseded", "canary: It saw 3 requests.")
+    decision = planned(store)
+    assert decision.action == "deploy"
+    assert decision.reason == (
+        "It is on its way. The last attempt was given up: canary: It saw 3 requests."
+    )
+    assert follow(store, retry=True) == ()
 
 
 def test_when_a_failed_one_no_longer_matches_what_runs_is_wanted_again(
@@ -361,6 +381,21 @@ def test_a_plan_that_is_late_changes_nothing(store: Store, save: Save) -> None:
     store.delete(late.decisions[0].envelope_id or "", HOUR)
     assert decide(store, late) == ()
     assert store.service("ltv").desired_envelope is None
+
+
+def test_plans_that_are_followed_at_once_want_a_thing_once(store: Store, save: Save) -> None:
+    for name in ("a", "b", "c"):
+        put(store, name)
+    envelope = passing(save)
+    with ThreadPoolExecutor(4) as pool:
+        written = list(pool.map(lambda _: follow(store), range(4)))
+    services = store.services()
+    assert {(s.name, s.desired_envelope, s.generation) for s in services} == {
+        (name, envelope, 1) for name in ("a", "b", "c")
+    }
+    assert {s.name for some in written for s in some} == {"a", "b", "c"}
+    wishes = [change for change in store.changes(0) if change.kind == "service"]
+    assert len(wishes) == 3
 
 
 def test_a_rule_that_cannot_be_read_here_holds_up_no_other(store: Store, save: Save) -> None:

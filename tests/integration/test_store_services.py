@@ -532,9 +532,9 @@ def test_a_deployment_may_end_before_it_was_live(store: Store, save: Save, outco
     with pytest.raises(DeploymentError, match="is live"):
         store.end_deployment(live.id, fence, "failed", "no")
     assert store.service("ltv").live_deployment == live.id
-    failed = store.failed_deployments(["rule:a@1", "rule:b@2"])
-    assert failed == ((ended,) if outcome == "failed" else ())
-    assert store.failed_deployments(["rule:a@2"]) == ()
+    vain = store.vain_deployments(["rule:a@1", "rule:b@2"])
+    assert vain == (() if outcome == "retired" else (ended,))
+    assert store.vain_deployments(["rule:a@2"]) == ()
 
 
 def test_who_was_taken_over_can_do_nothing_any_more(store: Store, save: Save) -> None:
