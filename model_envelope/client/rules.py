@@ -179,12 +179,13 @@ class RuleVerbs:
 
     def _check_targets(self, rules: Iterable[Rule]) -> None:
         """Refuse options that a target does not know, where it can be asked here."""
+        from model_envelope.deployment.serving_options import read_options
         from model_envelope.deployment.targets.opening import open_target
 
         for rule in rules:
             kind, options = rule.target["kind"], rule.target["options"]
             try:
-                open_target(kind, self.platform).check_options(options)
+                read_options(open_target(kind, self.platform), options)
             except InvalidInput as error:
                 raise InvalidRule(rule.name, (("target", str(error)),)) from error
             except (MissingDependency, TargetFailed) as error:

@@ -102,7 +102,9 @@ class ServiceVerbs:
             service: its name, which is part of its URL: a DNS label. It is made if it is new.
             target: where it runs: `process`, `docker`, …; what it was, or `process`, unless
                 given. Also with its options: `{"kind": "docker", "replicas": 2}`.
-            options: of the target, all of them: those that are not named get their defaults.
+            options: of the target, and `limits` and `log` of the service, see
+                `deployment.serving_options`. All of them: those that are not named get their
+                defaults.
             reason: for the ledger.
             tell: is told of each step: service, step, state.
 
@@ -302,6 +304,7 @@ class ServiceVerbs:
     ) -> dict[str, Any] | None:
         """The target as the store keeps it; None for what it was."""
         from model_envelope.deployment.rule import read_target
+        from model_envelope.deployment.serving_options import read_options
         from model_envelope.deployment.targets.opening import open_target
 
         known = {record.name: record.target for record in self.store.services()}.get(service)
@@ -310,7 +313,7 @@ class ServiceVerbs:
         wanted = read_target(target or (known or {}).get("kind", DEFAULT_TARGET))
         if options is not None:
             wanted["options"] = dict(options)
-        open_target(wanted["kind"], self.platform).check_options(wanted["options"])
+        read_options(open_target(wanted["kind"], self.platform), wanted["options"])
         return wanted
 
     def _rule_of(self, service: str) -> RuleRecord | None:

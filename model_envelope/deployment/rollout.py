@@ -22,6 +22,7 @@ from model_envelope.deployment.gates.gate import (
     passed,
 )
 from model_envelope.deployment.lease import Lease
+from model_envelope.deployment.serving_options import read_options
 from model_envelope.deployment.targets.protocol import Platform, Release, Route, Target
 from model_envelope.envelope import EnvelopeRecord
 from model_envelope.errors import DeploymentError, FenceLost, StoreError, TargetFailed
@@ -165,8 +166,14 @@ class Rollout:
     def _check(self) -> None:
         """Options complete, and what is live now."""
         store, service = self._store, self._service
-        options = self._target.check_options(service.target.get("options") or {})
-        release = replace(self._candidate.release, options=options)
+        options = read_options(self._target, service.target.get("options") or {})
+        release = replace(
+            self._candidate.release,
+            options=options.target,
+            limits=options.limits,
+            log_mode=options.log_mode,
+            log_share=options.log_share,
+        )
         self._candidate = replace(self._candidate, release=release)
         if service.live_envelope is None:
             return

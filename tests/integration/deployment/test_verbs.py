@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 import model_envelope as me
 from model_envelope.cli.app import app
+from model_envelope.deployment.probing import JSON, ask
 from model_envelope.deployment.rule import Rule
 from model_envelope.errors import (
     DeploymentError,
@@ -114,6 +115,13 @@ def test_what_cannot_be_is_refused_before_anything_is_wanted(scene: Scene) -> No
         (EnvelopeNotFound, lambda: me.deploy("no_such_tag", SERVICE)),
         (InvalidInput, lambda: me.deploy(envelope, SERVICE, target="abacus")),
         (InvalidInput, lambda: me.deploy(envelope, SERVICE, options={"replicas": 0})),
+        (InvalidInput, lambda: me.deploy(envelope, SERVICE, options={"log": "everything"})),
+        (InvalidInput, lambda: me.deploy(envelope, SERVICE, options={"log": {"share": 2}})),
+        (InvalidInput, lambda: me.deploy(envelope, SERVICE, options={"limits": {"rows": 1}})),
+        (
+            InvalidInput,
+            lambda: me.deploy(envelope, SERVICE, options={"limits": {"queue_rows": 1.5}}),
+        ),
         (ServiceNotFound, lambda: me.rollback(SERVICE)),
         (ServiceNotFound, lambda: me.undeploy(SERVICE)),
         (ServiceNotFound, lambda: me.reconcile(["nobody"])),
@@ -122,6 +130,16 @@ def test_what_cannot_be_is_refused_before_anything_is_wanted(scene: Scene) -> No
         with pytest.raises(error):
             call()
     assert me.services() == ()
+
+
+def test_limits_and_the_log_of_predictions_reach_the_service(scene: Scene) -> None:
+    options = {"limits": {"body_bytes": 2_000}, "log": {"mode": "rows", "share": 1.0}}
+    done = me.deploy(scene.save(), SERVICE, options=options)
+    assert scene.answer(3.0) == 6.0
+    body = b'[{"a": 1.0}' + b" " * 2_000 + b"]"
+    answer = ask(done.url or "", "POST", "/predict", body, headers={"Content-Type": JSON})
+    assert answer.status == 413
+    assert scene.record.target["options"] == options
 
 
 def test_without_a_past_there_is_no_way_back(scene: Scene) -> None:
