@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from model_envelope.errors import TargetFailed
 from model_envelope.optional import require
+
+_SOCKET = "unix:///var/run/docker.sock"
 
 
 @contextmanager
@@ -20,6 +23,7 @@ def connected(*, timeout: float = 600) -> Iterator[Any]:
     """
     docker = require("docker", "docker")
     with failures("Docker does not answer"):
+        _see_that_it_listens(docker.utils.kwargs_from_env().get("base_url", _SOCKET))
         client = docker.from_env(timeout=timeout)
     try:
         with failures("Docker does not answer"):
@@ -27,6 +31,13 @@ def connected(*, timeout: float = 600) -> Iterator[Any]:
         yield client
     finally:
         client.close()
+
+
+def _see_that_it_listens(address: str) -> None:
+    """Fail where docker-py would fail, too, but leave a socket open."""
+    if address.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(address.removeprefix("unix://"))
 
 
 @contextmanager

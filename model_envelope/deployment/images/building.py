@@ -32,6 +32,7 @@ from model_envelope.environment.capture import minor_version
 from model_envelope.environment.pack import LAYOUT, pack
 from model_envelope.errors import InvalidInput, TargetFailed
 from model_envelope.isolation import lock_service_environment
+from model_envelope.optional import require
 from model_envelope.store.store import Store
 
 _log = logging.getLogger(__name__)
@@ -187,9 +188,12 @@ def _checked(pattern: re.Pattern[str], value: str, setting: str) -> str:
 
 
 def _find(client: Any, reference: str) -> Any | None:
+    docker = require("docker", "docker")
     with failures(f"Image {reference} cannot be looked up"):
-        images = client.images.list(name=reference)
-    return images[0] if images else None
+        try:
+            return client.images.get(reference)
+        except docker.errors.ImageNotFound:
+            return None
 
 
 def _base(client: Any, reference: str, environment: Environment) -> str:

@@ -77,9 +77,9 @@ def engine() -> Iterator[Any]:
 
 def _forget_old_images(client: Any) -> None:
     # Those of an environment stay: they take a minute each.
-    hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    a_while_ago = datetime.now(UTC) - timedelta(minutes=10)
     for image in client.images.list(name=REPOSITORY):
-        if datetime.fromisoformat(image.attrs["Created"][:19] + "+00:00") < hour_ago:
+        if datetime.fromisoformat(image.attrs["Created"][:19] + "+00:00") < a_while_ago:
             client.images.remove(image.id, force=True)
 
 

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import base64
-import gc
 import http.server
 import io
 import json
@@ -16,7 +15,6 @@ import tarfile
 import threading
 import urllib.error
 import urllib.request
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -315,8 +313,6 @@ def test_an_engine_that_does_not_answer(
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
     with pytest.raises(TargetFailed, match=r"Docker does not answer.*DOCKER_HOST"):
         builder.build(record)
-    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
-        gc.collect()  # docker-py leaves a socket open when it cannot connect
     monkeypatch.setitem(sys.modules, "docker", None)
     with pytest.raises(MissingDependency, match=r"model-envelope\[docker\]"):
         builder.build(record)

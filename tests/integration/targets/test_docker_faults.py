@@ -1,0 +1,121 @@
+"""What the docker target does beyond the contract: hardening, and an engine that goes away."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import model_envelope as me
+from model_envelope.deployment.targets.opening import open_target
+from model_envelope.errors import InvalidInput, TargetFailed
+from tests.integration.targets.models import times
+from tests.integration.targets.site import Site
+
+
+def attributes(engine: Any, site: Site) -> dict[str, Any]:
+    chosen = {"label": f"io.model-envelope.owner={site.platform.store.identity}"}
+    (container,) = engine.containers.list(all=True, filters=chosen)
+    found: dict[str, Any] = container.attrs
+    return found
+
+
+def test_containers_can_do_little_and_are_reached_from_this_machine_only(
+    docker_site: Site, engine: Any
+) -> None:
+    options = {"cpus": 0.5, "memory_mb": 512, "threads": 1, "env": {"MODE": "fast"}}
+    docker_site.start(times(2), options=options)
+    found = attributes(engine, docker_site)
+    host, settings = found["HostConfig"], found["Config"]
+    assert host["ReadonlyRootfs"]
+    assert host["CapDrop"] == ["ALL"]
+    assert host["CapAdd"] is None
+    assert not host["Privileged"]
+    assert host["SecurityOpt"] == ["no-new-privileges"]
+    assert host["Binds"] is None
+    assert found["Mounts"] == []
+    assert host["RestartPolicy"]["Name"] == "unless-stopped"
+    assert (host["NanoCpus"], host["Memory"]) == (500_000_000, 512 << 20)
+    assert settings["User"] == "10001:10001"
+    assert {"MODE=fast", "OMP_NUM_THREADS=1"} <= set(settings["Env"])
+    (binding,) = host["PortBindings"]["8080/tcp"]
+    assert binding["HostIp"] not in ("", "0.0.0.0", "::")  # noqa: S104
+
+
+def test_an_engine_that_is_gone_takes_no_traffic_along(
+    docker_site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    release = docker_site.start(times(2))
+    route = docker_site.route(release)
+    with monkeypatch.context() as gone:
+        gone.setenv("DOCKER_HOST", f"unix://{tmp_path}/gone")
+        for call in (
+            docker_site.target.running,
+            lambda: docker_site.target.route([]),
+            lambda: docker_site.target.start(release),
+            lambda: docker_site.target.scale(route, 2),
+            lambda: docker_site.target.stop(release.id, drain=timedelta(0)),
+        ):
+            with pytest.raises(TargetFailed, match="Docker does not answer"):
+                call()
+        assert docker_site.serves() == release.id
+    assert docker_site.running(release).ready
+
+
+def test_stores_that_share_an_engine_leave_each_other_alone(
+    docker_site: Site, tmp_path: Path
+) -> None:
+    release = docker_site.start(times(2))
+    store = me.Client(f"sqlite:///{tmp_path}/other.sqlite", str(tmp_path / "artifacts"))
+    platform = replace(docker_site.platform, store=store.store, state=tmp_path / "other")
+    other = open_target("docker", platform)
+    assert other.running() == ()
+    other.stop(release.id, drain=timedelta(0))
+    assert docker_site.running(release).ready
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"cpus": 0}, "cpus must be a number"),
+        ({"cpus": True}, "cpus must be a number"),
+        ({"replicas": 0}, "replicas must be"),
+        ({"env": {"LD_PRELOAD": "x"}}, "env must be"),
+        ({"privileged": True}, "'privileged' is unknown"),
+        ({"image": "evil"}, "'image' is unknown"),
+    ],
+)
+def test_options_that_are_wrong(
+    base_image: str, platform: Any, options: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(InvalidInput, match=told):
+        open_target("docker", platform).check_options(options)
+
+
+@pytest.mark.skipif(
+    "TEST_DOCKER_RESTART" not in os.environ,
+    reason="stops the engine under everybody who uses it; set TEST_DOCKER_RESTART=1",
+)
+def test_what_runs_survives_an_engine_that_starts_again(docker_site: Site) -> None:
+    release = docker_site.start(times(2))
+    docker_site.route(release)
+    before = docker_site.running(release)
+    pid = int(Path("/var/run/docker.pid").read_text())
+    command = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[:-1]
+    os.kill(pid, signal.SIGTERM)
+    docker_site.wait(lambda: Path(f"/proc/{pid}").exists(), lambda there: not there)
+    assert docker_site.serves() == ""
+    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+        subprocess.Popen(
+            shlex.split(f"setsid -f {shlex.join(command)}"), stdout=nowhere, stderr=nowhere
+        ).wait()
+    # Nobody does anything about it.
+    assert docker_site.wait(docker_site.serves, bool) == release.id
+    assert docker_site.running(release).addresses == before.addresses
