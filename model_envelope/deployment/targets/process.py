@@ -30,8 +30,11 @@ from model_envelope.deployment.targets.protocol import (
 from model_envelope.deployment.targets.supervising.control import NoSupervisor
 from model_envelope.deployment.targets.supervising.log_file import tail
 from model_envelope.deployment.targets.supervising.service import SupervisedService
-from model_envelope.deployment.targets.supervising.state import Launch
-from model_envelope.deployment.targets.supervising.supervisor import releases
+from model_envelope.deployment.targets.supervising.state import (
+    Launch,
+    log_of,
+    release_folder,
+)
 from model_envelope.environment.build import BuiltEnvironment
 from model_envelope.environment.caching import STAMP
 from model_envelope.errors import DeploymentError, FenceLost, TargetFailed
@@ -73,7 +76,7 @@ class ProcessTarget:
         service = self._service(release.service)
         options = self.check_options(release.options)
         token = service.address(options["host"], options["port"]).token(release.id)
-        folder = releases(service.folder) / check_id(release.id)
+        folder = release_folder(service.folder, check_id(release.id))
         directory = isolation.fetch_all(self._platform.artifacts, release.record)
         plan = isolation.service_plan(
             release.record,
@@ -168,7 +171,7 @@ class ProcessTarget:
         """See `Target`."""
         for service in self._found():
             if release in service.state().launches:
-                return tail(releases(service.folder) / release / "log", lines)
+                return tail(log_of(service.folder, release), lines)
         raise TargetFailed(
             f"There is no release {release} here, or no longer: logs go with their release."
         )

@@ -25,8 +25,8 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from model_envelope.deployment.targets.supervising.replica import BACKLOG
-from model_envelope.deployment.targets.supervising.state import ServiceState
-from model_envelope.deployment.targets.supervising.supervisor import LOG, Supervisor
+from model_envelope.deployment.targets.supervising.state import LOG, ServiceState
+from model_envelope.deployment.targets.supervising.supervisor import Supervisor
 
 _log = logging.getLogger("model_envelope.supervisor")
 

@@ -19,7 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from model_envelope.deployment.targets.supervising import control
-from model_envelope.deployment.targets.supervising.state import ServiceState, write_private
+from model_envelope.deployment.targets.supervising.state import (
+    LOG,
+    ServiceState,
+    write_private,
+)
 from model_envelope.errors import TargetFailed
 
 _PACKAGE_ROOT = Path(__file__).parents[4]
@@ -100,7 +104,7 @@ class SupervisedService:
                 if time.monotonic() > end:
                     raise TargetFailed(
                         f"The supervisor of service {self.name} does not stay: see "
-                        f"{self.folder / 'supervisor.log'}."
+                        f"{self.folder / LOG}."
                     ) from None
                 self._start()
                 time.sleep(0.05)
@@ -117,7 +121,7 @@ class SupervisedService:
         except TimeoutError:
             raise TargetFailed(
                 f"The supervisor of service {self.name} has not done {request['do']!r} within "
-                f"{timeout:.0f} s: see {self.folder / 'supervisor.log'}."
+                f"{timeout:.0f} s: see {self.folder / LOG}."
             ) from None
 
     def state(self) -> ServiceState:

@@ -11,6 +11,18 @@ from pathlib import Path
 from typing import Any
 
 _FILE = "state.json"
+LOG = "supervisor.log"
+"""What supervisors themselves have to say, in the folder of their service."""
+
+
+def release_folder(service: Path, release: str) -> Path:
+    """Where all is that a release leaves, in the folder of its service."""
+    return service / "releases" / release
+
+
+def log_of(service: Path, release: str) -> Path:
+    """What the processes of a release print."""
+    return release_folder(service, release) / "log"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -17,19 +17,24 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from model_envelope.deployment.targets.supervising import control
+from model_envelope.deployment.targets.supervising.changes import Changes
+from model_envelope.deployment.targets.supervising.fleet import Fleet
 from model_envelope.deployment.targets.supervising.log_file import rotate
 from model_envelope.deployment.targets.supervising.replica import Replica
 from model_envelope.deployment.targets.supervising.requesting import NoAnswer
 from model_envelope.deployment.targets.supervising.state import (
+    LOG,
     Launch,
     ServiceState,
+    log_of,
+    release_folder,
     write_private,
 )
 from model_envelope.deployment.targets.supervising.vacancy import Vacancy
@@ -37,19 +42,11 @@ from model_envelope.errors import FenceLost, TargetFailed
 
 _log = logging.getLogger(__name__)
 
-LOG = "supervisor.log"
-
 _TICK = 1.0
 _UNUSED_SECONDS = 60.0
 _UNROUTE_SECONDS = 20.0
-_DRAIN_SECONDS = 30.0
 _MARK_SECONDS = 3600.0
 _COUNTS = ("requests", "failures", "different", "live_seconds", "candidate_seconds")
-
-
-def releases(folder: Path) -> Path:
-    """Where the releases of a service have their folders."""
-    return folder / "releases"
 
 
 class Supervisor:
@@ -62,37 +59,31 @@ class Supervisor:
 
     def __init__(self, folder: Path, traffic: socket.socket) -> None:
         self._folder = folder
-        self._traffic = traffic
         self._state = ServiceState.read(folder)
-        self._replicas: dict[str, list[Replica]] = {}
-        self._apart: set[Replica] = set()
-        """Processes that are no release's any more, or not yet."""
-        self._renewals: dict[Replica, asyncio.Task[None]] = {}
-        self._stops: dict[str, asyncio.Task[None]] = {}
-        self._split: dict[str, Any] | None = None
+        self._changes = Changes()
+        self._fleet = Fleet(folder, traffic, self._changes)
         self._vacancy = Vacancy(traffic)
-        self._wake = asyncio.Event()
-        self._settled = asyncio.Condition()
-        self._done = asyncio.Event()
+        self._split: dict[str, Any] | None = None
+        self._stops: dict[str, asyncio.Task[None]] = {}
         self._asked_at = time.monotonic()
-        self._lifeline, self._held = os.pipe()
+        self._done = asyncio.Event()
 
     async def run(self) -> None:
         """Be there until there is nothing to run any more, or until SIGTERM."""
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGCHLD, self._reap)
+        loop.add_signal_handler(signal.SIGCHLD, self._fleet.reap)
         loop.add_signal_handler(signal.SIGTERM, self._done.set)
         for launch in self._state.launches.values():
             if launch.can_start:
-                self._fill(launch)
-        self._wake.set()
+                self._fleet.start(launch)
+        self._changes.tell()
         server = await control.listen(self._folder, self._answer)
         work = [asyncio.create_task(job) for job in (self._settle_always(), self._keep_house())]
         await self._done.wait()
         server.close()
         for task in work:
             task.cancel()
-        await asyncio.gather(self._end(self._all(), _DRAIN_SECONDS), *self._stops.values())
+        await asyncio.gather(self._fleet.stop_all(), *self._stops.values())
         # A last command's answer may still be on its way.
         await asyncio.sleep(0.05)
 
@@ -107,7 +98,7 @@ class Supervisor:
         self._check_fence(wanted.fence, self._state.fence)
         if wanted.release in self._stops:
             raise TargetFailed(f"Release {wanted.release} is being stopped: start another one.")
-        folder = releases(self._folder) / wanted.release
+        folder = release_folder(self._folder, wanted.release)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_private(folder / "plan.json", plan)
         known = self._state.launches.get(wanted.release)
@@ -117,10 +108,7 @@ class Supervisor:
         self._state.fence = wanted.fence
         self._state.launches[wanted.release] = wanted
         self._save()
-        self._fill(wanted)
-        for replica in self._replicas[wanted.release]:
-            replica.launch = wanted
-            replica.retry()
+        self._fleet.start(wanted)
         return self._tell(wanted)
 
     async def do_route(self, release: str, fence: int) -> bool:
@@ -133,43 +121,44 @@ class Supervisor:
             self._state.live, self._split = release, None
         self._state.live_fence = max(fence, self._state.live_fence)
         self._save()
-        self._wake.set()
+        self._changes.tell()
         return is_change
 
     async def do_lacks(self, release: str, seconds: float) -> str | None:
         """What a release lacks to have the traffic, if it does not get it in time."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._until(lambda: self._serves(release))
+                await self._changes.until(lambda: self._serves(release))
                 return None
-        replicas = self._replicas.get(release, [])
-        details = (replica.detail for replica in replicas if not replica.ready)
+        details = (r.detail for r in self._fleet.of(release) if not r.ready)
         return next(details, "What had it before has not let go of it yet.")
 
     async def do_unroute(self) -> None:
         """Give the traffic to nobody."""
         self._state.live = self._split = None
         self._save()
-        self._wake.set()
+        self._changes.tell()
         with suppress(TimeoutError):
             async with asyncio.timeout(_UNROUTE_SECONDS):
-                await self._until(lambda: not any(r.accepting for r in self._all()))
+                await self._changes.until(
+                    lambda: not any(r.accepting for r in self._fleet.everyone())
+                )
                 return
         raise TargetFailed("A process does not let go of the traffic; see its log.")
 
     async def do_split(self, route: Mapping[str, Any], split: dict[str, Any] | None) -> None:
         """Begin, change or end a split of the live release's traffic."""
         self._check_live(**route)
-        if split is not None and not self._ready(split["candidate"]):
+        if split is not None and not self._fleet.ready(split["candidate"]):
             raise TargetFailed(f"Candidate {split['candidate']} is not ready: wait for it.")
         self._split = split
-        for replica in self._ready(route["release"]):
+        for replica in self._fleet.ready(route["release"]):
             await replica.divide(self._share_of(replica))
 
     async def do_counts(self, route: Mapping[str, Any]) -> dict[str, Any]:
         """What the live release's processes have counted of the split, together."""
         self._check_live(**route)
-        states = [await r.ask("GET", "/-/state") for r in self._ready(route["release"])]
+        states = [await r.ask("GET", "/-/state") for r in self._fleet.ready(route["release"])]
         found = [state["split"] for state in states if state["split"]]
         return {name: sum(counts[name] for counts in found) for name in _COUNTS}
 
@@ -179,10 +168,8 @@ class Supervisor:
         launch = replace(self._state.launches[route["release"]], replicas=replicas)
         self._state.launches[launch.release] = launch
         self._save()
-        self._fill(launch)
-        surplus = self._replicas[launch.release][replicas:]
-        del self._replicas[launch.release][replicas:]
-        await self._end(surplus, _DRAIN_SECONDS)
+        self._fleet.start(launch)
+        await self._fleet.shrink(launch)
 
     async def do_stop(self, release: str, drain: float) -> None:
         """End a release and remove all that it left; the last one's end is ours too."""
@@ -201,18 +188,16 @@ class Supervisor:
                 await self.do_unroute()
         if self._split is not None and self._split["candidate"] == release:
             self._split = None
-        ending = self._replicas.pop(release, [])
-        self._wake.set()
-        await self._end(ending, drain)
+        await self._fleet.stop(release, drain)
         if self._state.launches.pop(release, None) is not None:
             self._save()
-        shutil.rmtree(releases(self._folder) / release, ignore_errors=True)
+        shutil.rmtree(release_folder(self._folder, release), ignore_errors=True)
         del self._stops[release]
         if not self._state.launches:
             self._done.set()
 
     def _tell(self, launch: Launch) -> dict[str, Any]:
-        replicas = self._replicas.get(launch.release, [])
+        replicas = self._fleet.of(launch.release)
         stopping = "" if replicas else "It is being stopped."
         return {
             "release": launch.release,
@@ -239,100 +224,37 @@ class Supervisor:
 
     def _is_there(self, launch: Launch) -> bool:
         """Whether anything of a release runs, or could."""
-        replicas = self._replicas.get(launch.release, ())
-        return any(replica.is_alive for replica in replicas) or launch.can_start
+        return launch.can_start or any(r.is_alive for r in self._fleet.of(launch.release))
 
     def _save(self) -> None:
         self._state.write(self._folder)
 
-    def _all(self) -> list[Replica]:
-        return [replica for replicas in self._replicas.values() for replica in replicas]
-
-    def _ready(self, release: str | None) -> list[Replica]:
-        return [r for r in self._replicas.get(release or "", []) if r.ready]
-
     def _serves(self, release: str) -> bool:
-        others = [r for name, rs in self._replicas.items() if name != release for r in rs]
-        mine = self._replicas.get(release, [])
-        return any(r.accepting for r in mine) and not any(r.accepting for r in others)
-
-    def _reap(self) -> None:
-        for replica in (*self._all(), *self._apart):
-            replica.reap()
-
-    def _fill(self, launch: Launch) -> None:
-        """Start what a release lacks of its replicas."""
-        replicas = self._replicas.setdefault(launch.release, [])
-        while len(replicas) < launch.replicas:
-            replicas.append(self._new(launch))
-
-    def _new(self, launch: Launch) -> Replica:
-        return Replica(
-            launch,
-            traffic=self._traffic,
-            lifeline=self._lifeline,
-            log=releases(self._folder) / launch.release / "log",
-            changed=self._wake.set,
-        )
-
-    async def _renew(self, old: Replica) -> None:
-        """Put a new process in the place of one that has nearly all the memory it may have."""
-        release = old.launch.release
-        _log.warning("Release %s: a process has used up its memory and is replaced", release)
-        new = self._new(old.launch)
-        new.restarts = old.restarts + 1
-        self._apart.add(new)
-        await self._until(lambda: new.ready or old not in self._replicas.get(release, ()))
-        if old not in self._replicas.get(release, ()):
-            await self._end([new], 0.0)
-            del self._renewals[old]
-            return
-        replicas = self._replicas[release]
-        replicas[replicas.index(old)] = new
-        self._apart.remove(new)
-        self._wake.set()
-        await self._until(lambda: new.accepting or self._state.live != release)
-        await self._end([old], _DRAIN_SECONDS)
-        del self._renewals[old]
-
-    async def _until(self, holds: Callable[[], bool]) -> None:
-        """Wait until a process has come or gone, or taken or left the traffic, and this holds."""
-        async with self._settled:
-            await self._settled.wait_for(holds)
-
-    async def _end(self, replicas: Iterable[Replica], drain: float) -> None:
-        ending = set(replicas)
-        self._apart |= ending
-        await asyncio.gather(*(replica.stop(drain) for replica in ending))
-        self._apart -= ending
+        takers = [replica for replica in self._fleet.everyone() if replica.accepting]
+        return bool(takers) and all(taker.launch.release == release for taker in takers)
 
     async def _settle_always(self) -> None:
         while True:
-            await self._wake.wait()
-            self._wake.clear()
+            await self._changes.wait()
             try:
                 await self._settle()
             except NoAnswer as error:
                 _log.warning("It is tried again: %s", error)
-                self._wake_soon()
+                self._changes.tell_in(_TICK)
             except Exception:
                 _log.exception("It is tried again")
-                self._wake_soon()
-            async with self._settled:
-                self._settled.notify_all()
-
-    def _wake_soon(self) -> None:
-        asyncio.get_running_loop().call_later(_TICK, self._wake.set)
+                self._changes.tell_in(_TICK)
+            await self._changes.done()
 
     async def _settle(self) -> None:
         live = self._state.live
-        takers = self._ready(live)
+        takers = self._fleet.ready(live)
         for replica in takers:
             await replica.accept()
             await replica.divide(self._share_of(replica))
         await (self._vacancy.open() if live is None else self._vacancy.close())
         if takers or live is None:
-            for replica in self._all():
+            for replica in self._fleet.everyone():
                 if replica not in takers:
                     await replica.cease()
 
@@ -341,8 +263,8 @@ class Supervisor:
         if self._split is None:
             return None
         # Also with one that has just died: its port waits, and what failed is to be counted.
-        candidates = self._replicas.get(self._split["candidate"])
-        siblings = self._replicas.get(replica.launch.release, [])
+        candidates = self._fleet.of(self._split["candidate"])
+        siblings = self._fleet.of(replica.launch.release)
         if not candidates or replica not in siblings:
             return None
         number = siblings.index(replica)
@@ -361,9 +283,7 @@ class Supervisor:
                 self._tidy()
             except OSError as error:
                 _log.warning("Logs cannot be looked after: %s", error)
-            for replica in self._all():
-                if replica not in self._renewals and replica.is_exhausted():
-                    self._renewals[replica] = asyncio.create_task(self._renew(replica))
+            self._fleet.renew_exhausted()
             self._give_up_lost()
             unused = time.monotonic() - self._asked_at > _UNUSED_SECONDS
             if unused and not self._state.launches:
@@ -379,7 +299,7 @@ class Supervisor:
     def _tidy(self) -> None:
         rotate(self._folder / LOG)
         for launch in self._state.launches.values():
-            rotate(releases(self._folder) / launch.release / "log")
+            rotate(log_of(self._folder, launch.release))
             _mark(launch.in_use)
 
 
