@@ -16,10 +16,12 @@ from model_envelope.serving.plan import ServicePlan
 class Function:
     """A loaded query function and the formats it speaks."""
 
-    def __init__(self, predictor: Predictor, *, version: str = "") -> None:
+    def __init__(
+        self, predictor: Predictor, *, version: str = "", max_rows: int | None = None
+    ) -> None:
         self.spec = predictor.spec
         self.name = predictor.spec.name
-        self.codec = Codec(predictor.spec, version=version)
+        self.codec = Codec(predictor.spec, version=version, max_rows=max_rows)
         self._predictor = predictor
 
     def predict(self, requests: Sequence[Request]) -> pa.Table:
@@ -52,7 +54,9 @@ def load(plan: ServicePlan) -> dict[str, Function]:
     directory, scratch = Path(plan.directory), Path(plan.scratch)
     loaded = [open_model(directory, function, scratch=scratch) for function in plan.functions]
     return {
-        predictor.spec.name: Function(predictor, version=plan.envelope_id)
+        predictor.spec.name: Function(
+            predictor, version=plan.envelope_id, max_rows=plan.limits.queue_rows
+        )
         for predictor in loaded
         if predictor.spec.input is not None
     }

@@ -54,9 +54,17 @@ class Codec:
         spec: the function. SchemaError if it was saved without a sample.
         model: the name in the answers of the Open Inference Protocol.
         version: the same of its version.
+        max_rows: more rows are refused before Arrow unpacks them.
     """
 
-    def __init__(self, spec: FunctionSpec, *, model: str = "", version: str = "") -> None:
+    def __init__(
+        self,
+        spec: FunctionSpec,
+        *,
+        model: str = "",
+        version: str = "",
+        max_rows: int | None = None,
+    ) -> None:
         if spec.input is None or spec.output is None:
             raise SchemaError(
                 f"{spec.name!r} was saved without api_input: it cannot be served. Save it again "
@@ -66,6 +74,7 @@ class Codec:
         self.layout = Layout(spec.input)
         self.answers = Answers(spec.output)
         self.v2 = V2(spec, self.layout, self.answers, model=model, version=version)
+        self._max_rows = max_rows
         self._reader = RowReader(self.layout)
         self.predictions = mlflow.Predictions(spec)
         self._build = direct.builder(spec, self.layout)
@@ -100,9 +109,8 @@ class Codec:
         if media == JSON:
             return self._read_json(body, dialect, accept)
         if media == ARROW:
-            return self._request(
-                tables.read_arrow(body, self.layout), native.records, accept, media
-            )
+            columns = tables.read_arrow(body, self.layout, self._max_rows)
+            return self._request(columns, native.records, accept, media)
         if media == CSV:
             columns = tables.read_csv(body, self.layout)
             if dialect == "mlflow":

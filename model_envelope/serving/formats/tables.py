@@ -6,28 +6,34 @@ As in a batch, columns may come in any order and be more than the function takes
 from __future__ import annotations
 
 import io
+import struct
 
 import pyarrow as pa
 import pyarrow.csv
 
 from model_envelope.errors import SchemaError
 from model_envelope.runtime import inputs, schemas
+from model_envelope.serving.formats import arrow_messages
 from model_envelope.serving.formats.columns import Columns, Layout
 from model_envelope.serving.formats.refusals import BadRequest, from_schema_error
 
 
-def read_arrow(body: bytes, layout: Layout) -> Columns:
+def read_arrow(body: bytes, layout: Layout, max_rows: int | None = None) -> Columns:
     """Rows of an Arrow IPC stream.
 
     Raises:
-        BadRequest: 400 it is none, 422 it does not fit.
+        BadRequest: 400 it is none, 413 it has too many rows, 415 it is compressed, 422 it does
+            not fit.
     """
+    # No type has less than a bit for a row, except nulls.
+    limit = 8 * len(body) if max_rows is None else max_rows
     try:
+        arrow_messages.check(body, limit)
         with pa.ipc.open_stream(body) as reader:
             table = reader.read_all()
         table.validate(full=True)
         _ = table.column_names  # they are not checked to be UTF-8
-    except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
+    except (pa.ArrowException, OSError, ValueError, struct.error, RecursionError) as error:
         raise BadRequest(f"The body is no Arrow IPC stream: {error}", status=400) from error
     return fitted(table, layout)
 
