@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Self
@@ -13,6 +13,7 @@ import msgspec
 
 from model_envelope import names
 from model_envelope.errors import InvalidInput, InvalidRule
+from model_envelope.store.database import as_stored
 from model_envelope.store.rows import RuleRecord
 from model_envelope.tag_query import TagQuery, parse
 from model_envelope.tag_query.expression import HasMetric, all_of
@@ -128,7 +129,7 @@ def read_target(given: Any) -> dict[str, Any]:
     options = {key: value for key, value in given.items() if key != "kind"}
     if set(options) == {"options"} and isinstance(options["options"], Mapping):
         options = dict(options["options"])
-    return {"kind": given["kind"], "options": _plain(options)}
+    return {"kind": given["kind"], "options": as_stored(options, "A target")}
 
 
 def near(name: str, known: Iterable[str]) -> str:
@@ -181,11 +182,18 @@ def _gates(given: Any) -> tuple[dict[str, Any], ...]:
     if not isinstance(given, list | tuple):
         raise InvalidInput(f"They are a list, not {given!r:.80}.")
     read_gates(given)
-    named = [{gate: {}} if isinstance(gate, str) else gate for gate in given]
-    return tuple(
-        _plain({name: {} if options is None else options for name, options in gate.items()})
-        for gate in named
-    )
+    named = [_named(gate) for gate in given]
+    return tuple(as_stored(gate, "A gate") for gate in named)
+
+
+def _named(gate: Any) -> dict[str, Any]:
+    """A gate as its name with its options, which `read_gates` accepts."""
+    if isinstance(gate, str):
+        return {gate: {}}
+    if is_dataclass(gate) and not isinstance(gate, type):
+        name = type(gate).name  # type: ignore[attr-defined]
+        return {name: {option.name: getattr(gate, option.name) for option in fields(gate)}}
+    return {name: {} if options is None else options for name, options in gate.items()}
 
 
 def _rollout(given: Any) -> dict[str, Any]:
@@ -196,21 +204,15 @@ def _rollout(given: Any) -> dict[str, Any]:
     if not isinstance(given, Mapping):
         raise InvalidInput(f"It is a mapping with `shadow` or `canary`, not {given!r:.80}.")
     read_rollout(given)
-    return _plain({name: options for name, options in given.items() if options is not None})
+    return as_stored(
+        {name: options for name, options in given.items() if options is not None}, "It"
+    )
 
 
 def _owner(given: Any) -> str:
     if not isinstance(given, str) or len(given) > MAX_OWNER or not given.isprintable():
         raise InvalidInput(f"It is a name of at most {MAX_OWNER} characters, not {given!r:.80}.")
     return given
-
-
-def _plain(given: Mapping[Any, Any]) -> dict[str, Any]:
-    """A mapping as the store gives it back."""
-    try:
-        return dict(msgspec.json.decode(msgspec.json.encode(dict(given))))
-    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
-        raise InvalidInput(f"It is no plain data: {error}.") from error
 
 
 _READERS: Mapping[str, Callable[[Any], Any]] = {

@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+import msgspec
 from sqlalchemy import ARRAY, URL, Connection, Engine, Table, bindparam, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from model_envelope.errors import StoreUnavailable
+from model_envelope.errors import InvalidInput, StoreUnavailable
 from model_envelope.store.engine import named_failures, read_options
 
 log = logging.getLogger(__name__)
@@ -105,3 +106,15 @@ def upsert(
 def printable(text: str) -> str:
     """A text from elsewhere, without what PostgreSQL cannot keep: NUL and lone surrogates."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+
+
+def as_stored(given: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """A mapping as it comes back from a JSON column.
+
+    Raises:
+        InvalidInput: it is no plain JSON.
+    """
+    try:
+        return dict(msgspec.json.decode(msgspec.json.encode(dict(given))))
+    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise InvalidInput(f"{what} is no plain JSON: {error}.") from error

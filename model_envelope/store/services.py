@@ -1,4 +1,4 @@
-"""The part of the store that online inference is made of: rules, services, deployments."""
+"""The part of the store that says what runs where: services and their deployments."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
-import msgspec
-
 from model_envelope import names
 from model_envelope.errors import InvalidInput
-from model_envelope.store import claiming, deploying, ruling
-from model_envelope.store.database import Database
+from model_envelope.store import claiming, deploying
+from model_envelope.store.database import Database, as_stored
 from model_envelope.store.deploying import Outcome
 from model_envelope.store.rows import (
     DeploymentRecord,
     LiveRoute,
-    RuleRecord,
     ServiceRecord,
     StepRecord,
     StepState,
@@ -27,103 +24,13 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class ServiceLedger:
-    """Rules, services and deployments; one transaction for each call, see `Store`.
+    """Services and deployments; one transaction for each call, see `Store`.
 
     Who works on a service claims it first, and shows the fence that this gave with all it
     does: `FenceLost` says that another process has taken over.
     """
 
     _database: Database
-
-    # Rules
-
-    def put_rule(
-        self, name: str, service: str, spec: Mapping[str, Any], actor: str = ""
-    ) -> RuleRecord:
-        """Make a rule, or its next revision; the same again changes nothing.
-
-        A rule that is paused stays so; one that was removed comes back.
-
-        Raises:
-            InvalidName: of the rule or the service.
-            InvalidInput: another rule has the service, or `spec` is no plain JSON.
-        """
-        return self.apply_rules({name: (service, spec)}, actor=actor)[0]
-
-    def apply_rules(
-        self,
-        rules: Mapping[str, tuple[str, Mapping[str, Any]]],
-        *,
-        remove: Collection[str] = (),
-        actor: str = "",
-    ) -> tuple[RuleRecord, ...]:
-        """Make or change several rules, and remove others: all of it, or nothing.
-
-        Args:
-            rules: service and specification by the rule's name.
-            remove: names of rules that are to go.
-            actor: who says so.
-
-        Returns:
-            The rules as they are then, in the order given.
-
-        Raises:
-            InvalidName: of a rule or a service.
-            InvalidInput: two rules would have one service, or one is no plain JSON.
-            RuleNotFound: one that is to go never was.
-        """
-        wanted = {
-            names.check_rule_name(name): (
-                names.check_service(service),
-                _plain(spec, f"The specification of rule {name!r}"),
-            )
-            for name, (service, spec) in rules.items()
-        }
-        return self._database.write(lambda c: ruling.apply(c, wanted, remove, actor))
-
-    def get_rule(self, name: str) -> RuleRecord:
-        """A rule as it is, even a removed one.
-
-        Raises:
-            RuleNotFound: there never was one.
-        """
-        return self._database.read(lambda c: ruling.get(c, name))
-
-    def rules(self, *, include_removed: bool = False) -> tuple[RuleRecord, ...]:
-        """Rules as they are, by name."""
-        return self._database.read(lambda c: ruling.find(c, include_removed=include_removed))
-
-    def rule_history(self, name: str) -> tuple[RuleRecord, ...]:
-        """A rule after each change of it, oldest first.
-
-        Raises:
-            RuleNotFound: there never was one.
-        """
-        return self._database.read(lambda c: ruling.history(c, name))
-
-    def pause_rule(self, name: str, reason: str, actor: str = "") -> RuleRecord:
-        """Let a rule want nothing until it is resumed.
-
-        Raises:
-            RuleNotFound: there is none, or it was removed.
-        """
-        return self._database.write(lambda c: ruling.pause(c, name, reason, actor))
-
-    def resume_rule(self, name: str, actor: str = "") -> RuleRecord:
-        """Let a paused rule act again.
-
-        Raises:
-            RuleNotFound: there is none, or it was removed.
-        """
-        return self._database.write(lambda c: ruling.resume(c, name, actor))
-
-    def remove_rule(self, name: str, actor: str = "") -> RuleRecord:
-        """Take a rule out of force. What its service runs, it goes on running.
-
-        Raises:
-            RuleNotFound: there never was one.
-        """
-        return self._database.write(lambda c: ruling.remove(c, name, actor))
 
     # Services
 
@@ -330,7 +237,7 @@ class ServiceLedger:
             FenceLost: another process has taken the service over, or it was released.
             InvalidInput: `detail` is no plain JSON.
         """
-        plain = _plain(detail, f"What the step {name!r} came to")
+        plain = as_stored(detail, f"What the step {name!r} came to")
         return self._database.write(
             lambda c: deploying.add_step(
                 c, deployment_id, fence, name=name[:128], state=state, detail=plain
@@ -413,7 +320,7 @@ def _check_lease(lease: timedelta) -> None:
 
 
 def _target(given: Mapping[str, Any]) -> dict[str, Any]:
-    target = {"options": {}, **_plain(given, "A target")}
+    target = {"options": {}, **as_stored(given, "A target")}
     if (
         set(target) != {"kind", "options"}
         or not isinstance(target["kind"], str)
@@ -421,12 +328,3 @@ def _target(given: Mapping[str, Any]) -> dict[str, Any]:
     ):
         raise InvalidInput(f"A target is {{'kind': …, 'options': {{…}}}}, not {given!r:.200}.")
     return target
-
-
-def _plain(given: Mapping[str, Any], what: str) -> dict[str, Any]:
-    """A mapping as it comes back from the database."""
-    try:
-        found = msgspec.json.decode(msgspec.json.encode(dict(given)))
-    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
-        raise InvalidInput(f"{what} is no plain JSON: {error}.") from error
-    return dict(found)

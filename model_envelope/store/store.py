@@ -40,15 +40,16 @@ from model_envelope.store.rows import (
     Page,
     TagFacet,
 )
+from model_envelope.store.rulebook import RuleBook
 from model_envelope.store.services import NOTHING, ServiceLedger
 from model_envelope.store.surveying import Answer, Ask
 from model_envelope.tag_query import TagQuery
 
 
-class Store(ServiceLedger):
+class Store(RuleBook, ServiceLedger):
     """Envelopes, their tags, metrics and history, in one database. Made by `open_store`.
 
-    Rules, services and deployments are there, too: see `ServiceLedger`.
+    Rules, services and deployments are there, too: see `RuleBook` and `ServiceLedger`.
 
     Every method is one transaction, so all of it happens or nothing, and may be called
     from any thread. Each may raise `StoreUnavailable` when the database cannot be

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from model_envelope.deployment.gates.answers import Latency
+from model_envelope.deployment.gates.records import Metric
+from model_envelope.deployment.gates.registry import read_gates
 from model_envelope.deployment.rule import Rule
 from model_envelope.deployment.rule_files import load_rules
 from model_envelope.errors import InvalidInput, InvalidRule
@@ -56,6 +59,13 @@ def test_a_rule_may_say_much() -> None:
     assert (rule.metric, rule.greatest) == ("validation.rmse", False)
     assert rule.query.text == f"{rule.when} and metric.validation.rmse"
     assert Rule.read({"name": rule.name, "service": rule.service, **rule.spec()}) == rule
+
+
+def test_a_gate_may_be_given_as_an_object() -> None:
+    gates = [Metric(expression="metric.auc > 0.5"), Latency(seconds=0.1)]
+    rule = read(gates=gates)
+    assert rule.gates[0] == {"metric": {"expression": "metric.auc > 0.5"}}
+    assert list(read_gates(rule.gates)) == gates
 
 
 @pytest.mark.parametrize(
