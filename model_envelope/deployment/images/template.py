@@ -6,6 +6,8 @@ VERSION = "1"
 """Raise it when the Dockerfile or the programs inside change, so that images are built anew."""
 
 ROOT = "/opt/model-envelope"
+USER = 10001
+"""User and group, by number, whom services run as."""
 
 DEPENDENCIES = f"""\
 ARG BASE
@@ -16,7 +18,7 @@ RUN ["{ROOT}/environment/bin/python", "-I", "{ROOT}/check.py"]
 ENV HOME=/tmp LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \\
     PYTHONNOUSERSITE=1 PYTHONSAFEPATH=1
 EXPOSE 8080
-USER 10001:10001
+USER {USER}:{USER}
 WORKDIR /
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=15s --timeout=5s --start-period=120s --retries=4 \\

@@ -19,6 +19,8 @@ from model_envelope.optional import require
 
 PORT = 8080
 RELEASE = "MODEL_ENVELOPE_RELEASE"
+LOG = "/predictions"
+"""Where a replica finds its `log_folder`."""
 
 _LABEL = "io.model-envelope."
 _NETWORK = "model-envelope"
@@ -32,7 +34,10 @@ _MISSED_PROBE = 2.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Launch:
-    """What all replicas of a release have in common."""
+    """What all replicas of a release have in common.
+
+    `log_folder` is one of the engine's machine where they write what they predicted.
+    """
 
     service: str
     release: str
@@ -41,6 +46,7 @@ class Launch:
     environment: Mapping[str, str]
     nano_cpus: int | None = None
     memory_bytes: int | None = None
+    log_folder: str | None = None
 
     @property
     def token(self) -> str:
@@ -180,6 +186,7 @@ class Containers:
             restart_policy={"Name": "unless-stopped"},
             read_only=True,
             tmpfs={"/tmp": "mode=1777"},  # noqa: S108 - in a container
+            volumes={launch.log_folder: {"bind": LOG}} if launch.log_folder else {},
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
             pids_limit=1024,
@@ -222,6 +229,7 @@ class Containers:
                 environment=_variables(settings["Env"]),
                 nano_cpus=host["NanoCpus"] or None,
                 memory_bytes=host["Memory"] or None,
+                log_folder=host["Binds"][0].split(f":{LOG}")[0] if host["Binds"] else None,
             ),
             address=_published(host) or f"{name}:{PORT}",
             state=state["Status"],

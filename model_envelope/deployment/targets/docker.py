@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,15 +18,17 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from model_envelope import config
 from model_envelope.deployment.engine import connected
+from model_envelope.deployment.images import template
 from model_envelope.deployment.images.building import ImageBuilder
 from model_envelope.deployment.proxy.haproxy import Haproxy
 from model_envelope.deployment.proxy.rendering import Backend
 from model_envelope.deployment.targets import docker_options, process_options
-from model_envelope.deployment.targets.containers import RELEASE, Containers, Launch, Replica
+from model_envelope.deployment.targets.containers import LOG, RELEASE, Containers, Launch, Replica
 from model_envelope.deployment.targets.protocol import (
     Platform,
     Release,
@@ -82,7 +85,8 @@ class DockerTarget:
             )
             table.check_fence(release.service, release.fence, at_least=newest)
             own = [r for r in present if r.launch.release == release.id]
-            launch = own[0].launch if own else _launch(release, options, image.id)
+            log = self._log_folder(release)
+            launch = own[0].launch if own else _launch(release, options, image.id, log)
             for number in range(options["replicas"]):
                 if not any(r.number == number and r.is_running for r in own):
                     containers.start(launch, number)
@@ -198,6 +202,18 @@ class DockerTarget:
             return next(iter(texts.values()))
         return "".join(f"--- {name}\n{text}" for name, text in texts.items())
 
+    def _log_folder(self, release: Release) -> Path | None:
+        """A folder that its containers can write to, if it is on their machine."""
+        if release.log_mode == "off" or config.docker_network() is not None:
+            return None
+        folder = self._platform.state / "predictions" / release.service / release.id
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.geteuid() == 0:
+            os.chown(folder, template.USER, template.USER)
+        else:
+            folder.chmod(0o777)
+        return folder.absolute()
+
     def _render(self, table: RoutingTable, replicas: Iterable[Replica]) -> None:
         """Make the proxy do what the table says."""
         running = [r for r in replicas if r.is_running]
@@ -263,13 +279,18 @@ class DockerTarget:
             return list(pool.map(do, replicas))
 
 
-def _launch(release: Release, options: Mapping[str, Any], image: str) -> Launch:
+def _launch(release: Release, options: Mapping[str, Any], image: str, log: Path | None) -> Launch:
+    kept_for_a_while = "/tmp/predictions"  # noqa: S108 - in a container
     told = {
         "service": release.service,
         "release": release.id,
         "control_token": secrets.token_urlsafe(),
         "limits": asdict(release.limits),
-        "log": {"mode": release.log_mode, "share": release.log_share, "folder": "/tmp/predictions"},  # noqa: S108
+        "log": {
+            "mode": release.log_mode,
+            "share": release.log_share,
+            "folder": LOG if log else kept_for_a_while,
+        },
     }
     threads = process_options.thread_variables(options["threads"])
     memory, cpus = options["memory_mb"], options["cpus"]
@@ -281,6 +302,7 @@ def _launch(release: Release, options: Mapping[str, Any], image: str) -> Launch:
         environment={**threads, **options["env"], RELEASE: json.dumps(told)},
         nano_cpus=None if cpus is None else int(cpus * 1e9),
         memory_bytes=None if memory is None else memory << 20,
+        log_folder=str(log) if log else None,
     )
 
 

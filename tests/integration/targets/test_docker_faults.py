@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 import model_envelope as me
@@ -79,6 +80,16 @@ def test_stores_that_share_an_engine_leave_each_other_alone(
     assert other.running() == ()
     other.stop(release.id, drain=timedelta(0))
     assert docker_site.running(release).ready
+
+
+def test_what_was_predicted_is_logged_on_this_machine(docker_site: Site) -> None:
+    release = docker_site.start(times(2), log_mode="rows")
+    docker_site.route(release)
+    assert docker_site.ask(21.0).value == 42.0
+    docker_site.stop(release)
+    folder = docker_site.platform.state / "predictions" / docker_site.service / release.id
+    (file,) = folder.glob("predict/*.parquet")
+    assert pq.read_table(file)["input.a"].to_pylist() == [21.0]
 
 
 @pytest.mark.parametrize(
