@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_envelope import derivation
-from model_envelope.runtime import inputs
+from model_envelope.runtime import calling, inputs
 from model_envelope.runtime.calling import Predictor
 from model_envelope.serving.formats import ARROW, JSON, Codec
 
@@ -146,3 +146,25 @@ def test_a_model_may_do_with_its_input_what_it_likes() -> None:
     frame.insert(0, "new", 1)
     codec.predict(predictor, [request.columns])
     pd.testing.assert_frame_equal(listener.given[-1], pd.DataFrame({"a": [1.0], "b": [2.0]}))
+
+
+OUTPUTS: dict[str, Any] = {
+    "floats": {"a": [0.1, np.nan], "b": np.array([1, 2], "float32")},
+    "numbers": {"a": [1, 2], 0: np.array([1, 2], "uint8"), "c": [True, False]},
+    "masked": {"a": pd.array([1, None], "Int64"), "b": pd.array([0.5, None], "Float64")},
+    "others": {"a": ["x", None], "b": pd.to_datetime(pd.Series(["2024-01-01", None])).to_numpy()},
+}
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+@pytest.mark.parametrize("index", [[0, 1], [1, 0], ["x", "y"]], ids=str)
+def test_outputs_are_the_same_both_ways(name: str, index: list[Any]) -> None:
+    frame = pd.DataFrame(OUTPUTS[name])
+    frame.index = pd.RangeIndex(2) if index == [0, 1] else pd.Index(index)
+    ordered = frame.sort_index() if index == [1, 0] else frame
+    expected = pa.Table.from_pandas(ordered.rename(columns=str), preserve_index=False)
+    found = calling.outputs_table(frame, 2, rows="many")
+    assert found.equals(expected)
+    for column in frame:
+        series = calling.outputs_table(frame[column], 2, rows="many")
+        assert series.equals(expected.select([str(column)]))
