@@ -122,7 +122,9 @@ class _Recorder(cloudpickle.Pickler):  # type: ignore[misc]
             self.reached.add(obj.__name__)
         elif isinstance(obj, FunctionType | BuiltinFunctionType | type):
             if _by_reference(obj):
-                self.reached.add(obj.__module__)
+                # A base may be of a package that the class's own needs only if it is there.
+                line = obj.__mro__ if isinstance(obj, type) else (obj,)
+                self.reached.update(part.__module__ for part in line)
             elif isinstance(obj, FunctionType):
                 self.reached.update(_imported_in(obj.__code__))
         return super().reducer_override(obj)
