@@ -31,6 +31,7 @@ class Assessment:
         need: what is to be done.
         kinds: of the targets at which it may have releases.
         live: the deployment that should have the traffic.
+        limping: why what is live is not ready; empty if it is.
         refused: what is wanted was tried, and a gate said no.
         held: what it waits for is a gate's judgement, not a repair.
         last: the attempt that the reason is of.
@@ -42,6 +43,7 @@ class Assessment:
     need: Need
     kinds: tuple[str, ...]
     live: DeploymentRecord | None = None
+    limping: str = ""
     refused: bool = False
     held: bool = False
     reason: str = ""
@@ -79,12 +81,12 @@ def assess(
         live = store.deployment(record.live_deployment)
     mine = [found for found in releases if live is not None and found.release == live.id]
     there = bool(mine)
-    limps = any(not found.ready for found in mine)
+    limping = next((found.detail or "It does not answer." for found in mine if not found.ready), "")
     strays = any(live is None or found.release != live.id for found in releases)
     open_ = record.observed_generation < record.generation
 
     def need(need: Need, **more: Any) -> Assessment:
-        return Assessment(record=record, need=need, kinds=kinds, live=live, **more)
+        return Assessment(record=record, need=need, kinds=kinds, live=live, limping=limping, **more)
 
     if record.desired_envelope is None:
         idle = live is None and not strays and not open_
@@ -99,7 +101,7 @@ def assess(
     told = {}
     if refusal is not None and not runs:
         told = {"refused": True, "reason": refusal.reason, "last": refusal.id}
-    return need("settle" if open_ or strays or limps else "nothing", **told)
+    return need("settle" if open_ or strays or limping else "nothing", **told)
 
 
 def gates_of(store: Store, record: ServiceRecord) -> tuple[Gate, ...]:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta
 
-from model_envelope.errors import EnvironmentNotBuildable, StoreUnavailable, TargetFailed
+from model_envelope.errors import (
+    ArtifactError,
+    EnvironmentNotBuildable,
+    StoreUnavailable,
+    TargetFailed,
+)
 
 FIRST = timedelta(seconds=10)
 LONGEST = timedelta(minutes=15)
@@ -22,6 +27,9 @@ _UNREACHABLE = re.compile(
 def is_passing(error: BaseException) -> bool:
     """Whether an error says nothing of the envelope: the target, the store, an index, a disk."""
     if isinstance(error, (TargetFailed, StoreUnavailable, OSError)):
+        return True
+    if type(error) is ArtifactError:
+        # Neither missing nor corrupted: the place where files are does not answer.
         return True
     return isinstance(error, EnvironmentNotBuildable) and bool(_UNREACHABLE.search(str(error)))
 

@@ -42,8 +42,8 @@ Action = Literal[
 
 `restored`: what was live had gone and runs again. `repaired`: only traffic or left-overs had
 to be put right. `refused`: a gate said no, and what is wanted must change first. `held` and
-`retrying`: tried again by a later reconcile. `busy`: another process is at it. `failed`: it
-could not be looked after at all.
+`retrying`: it is not as it should be, and a later reconcile tries again. `busy`: another
+process is at it. `failed`: it could not be looked after at all.
 """
 
 GOOD: frozenset[Action] = frozenset({"unchanged", "deployed", "restored", "repaired", "undeployed"})
@@ -180,7 +180,7 @@ class _Work:
                 return _outcome(found)
             case "settle":
                 self._settle(found, found.record, lease)
-                return _outcome(found, "repaired")
+                return self._settled(found)
             case "undeploy":
                 return self._undeploy(found, lease)
             case "deploy" | "restore":
@@ -219,6 +219,13 @@ class _Work:
             work(found, record, lease)
             self._note(found, record, lease, step, "passed")
         self._store.observe(record.name, lease.fence, found.record.generation)
+
+    def _settled(self, found: Assessment) -> Outcome:
+        """Honest about a live release that is there, and does not answer all the same."""
+        limping = found.limping and self._look(found.record.name, now=True).limping
+        if not limping:
+            return _outcome(found, "repaired")
+        return _outcome(found, "retrying", f"What is live is not ready: {limping}")
 
     def _undeploy(self, found: Assessment, lease: Lease) -> Outcome:
         name = found.record.name

@@ -13,8 +13,15 @@ from tests.integration.deployment.scene import Scene
 
 
 @pytest.fixture
-def scene(shared_cache: Path) -> Iterator[Scene]:
-    """An embedded store with services as processes; whatever runs is stopped at the end."""
+def scene(
+    request: pytest.FixtureRequest, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Scene]:
+    """A store with services as processes; whatever runs is stopped at the end.
+
+    The store is embedded, or on PostgreSQL where `postgres` is the parameter.
+    """
+    if getattr(request, "param", "sqlite") == "postgres":
+        monkeypatch.setenv("MODEL_ENVELOPE_STORE", request.getfixturevalue("postgres_store_url"))
     client = me.Client()
     made = Scene(client)
     yield made

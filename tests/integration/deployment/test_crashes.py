@@ -86,8 +86,16 @@ def wait_until_stopped(process: subprocess.Popen[str]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "point",
-    ["after:prepare", "after:start", "golden_rows:running", "after:go_live", "route:running"],
+    ("scene", "point"),
+    [
+        ("sqlite", "after:prepare"),
+        ("sqlite", "after:start"),
+        ("sqlite", "golden_rows:running"),
+        ("sqlite", "after:go_live"),
+        ("postgres", "after:go_live"),
+        ("sqlite", "route:running"),
+    ],
+    indirect=["scene"],
 )
 def test_a_zombie_changes_nothing_after_its_lease(scene: Scene, point: str) -> None:
     first, second, third = (scene.save(times(2)) for _ in range(3))
@@ -115,6 +123,7 @@ def test_a_zombie_changes_nothing_after_its_lease(scene: Scene, point: str) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("scene", ["sqlite", "postgres"], indirect=True)
 def test_two_reconcilers_at_once_deploy_once(scene: Scene) -> None:
     first, second = scene.save(times(2)), scene.save(times(2))
     scene.want(first)
