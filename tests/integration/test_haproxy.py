@@ -29,9 +29,12 @@ RELEASE = "0123456789abcdef0123"
 
 
 class Replica:
-    """Answers any request with its name and the path it saw."""
+    """Answers any request with its name and the path it saw; `/slow` when it is `released`."""
 
     def __init__(self, name: str) -> None:
+        asked = self.asked = threading.Event()
+        released = self.released = threading.Event()
+
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
@@ -44,7 +47,8 @@ class Replica:
                     "prefix": self.headers.get_all("X-Forwarded-Prefix"),
                 }
                 if self.path.startswith("/slow"):
-                    time.sleep(1.5)
+                    asked.set()
+                    released.wait(60)
                 content = json.dumps(told).encode()
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(content)))
@@ -57,6 +61,7 @@ class Replica:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def close(self) -> None:
+        self.released.set()
         self.server.shutdown()
         self.server.server_close()
 
@@ -164,12 +169,14 @@ def test_when_a_change_is_done_new_requests_go_there_and_old_ones_are_finished(
     answers: list[Any] = []
     slow = threading.Thread(target=lambda: answers.append(get(port, "/s/slow")))
     slow.start()
-    time.sleep(0.5)
+    assert old.asked.wait(30)
     proxy.apply([backend("s", new, fence=2)])
     assert {get(port, "/s/x")[1]["name"] for _ in range(30)} == {"new"}
+    proxy.settle(0.5)
     assert answers == []
-    proxy.settle(30)
-    slow.join(timeout=5)
+    old.released.set()
+    proxy.settle(60)
+    slow.join()
     assert answers[0][1]["name"] == "old"
 
 
@@ -243,6 +250,24 @@ def test_the_same_again_reloads_nothing(
     assert (folder / "haproxy.cfg").stat().st_mtime_ns == written
 
 
+def test_names_in_a_docker_network_are_resolved_by_its_own_server(
+    folder: Path, port: int, replica: Callable[[str], Replica]
+) -> None:
+    unknown = Backend(service="t", release=RELEASE, fence=1, servers=(("t-0", "me-x-0:8080"),))
+    Haproxy(folder).apply([backend("s", replica("a")), unknown], resolve=True)
+    assert get(port, "/s/x")[0] == 200
+    assert get(port, "/t/x")[0] == 503
+
+
+def test_a_proxy_that_is_not_installed_is_told_before_any_work(
+    folder: Path, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Haproxy(folder).check()
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
+    with pytest.raises(TargetFailed, match="apt-get install haproxy"):
+        Haproxy(folder).check()
+
+
 def test_a_port_that_somebody_else_has_is_named(folder: Path, port: int) -> None:
     with socket.create_server(("127.0.0.1", port)), pytest.raises(TargetFailed, match=str(port)):
         Haproxy(folder).apply([])
@@ -259,8 +284,9 @@ def test_a_proxy_that_somebody_else_runs(
     with pytest.raises(InvalidInput, match=config.PROXY_CONFIG):
         Haproxy(folder)
     monkeypatch.setenv(config.PROXY_CONFIG, str(file))
-    with pytest.raises(TargetFailed, match="does not answer"):
-        Haproxy(folder).apply([])
+    for call in (Haproxy(folder).check, lambda: Haproxy(folder).apply([])):
+        with pytest.raises(TargetFailed, match="does not answer"):
+            call()
     with subprocess.Popen([program, "-W", "-S", master, "-f", str(file)], cwd=tmp_path) as process:
         try:
             end = time.monotonic() + 20

@@ -45,6 +45,17 @@ class Haproxy:
             )
         self._bind = config.proxy_bind() or urlsplit(config.proxy_url()).netloc
 
+    def check(self) -> None:
+        """See that it can be had, before any work.
+
+        Raises:
+            TargetFailed: it is not installed, or does not answer.
+        """
+        if self._admin is None:
+            _program()
+        elif not self._answers():
+            raise self._silent()
+
     def apply(self, backends: Iterable[Backend], *, resolve: bool = False) -> None:
         """Give each service's traffic to its replicas; when it returns, new requests go there.
 
@@ -67,10 +78,7 @@ class Haproxy:
         elif own:
             self._start()
         else:
-            raise TargetFailed(
-                f"HAProxy does not answer at {self._admin}: start it with `-W -S`, or unset "
-                f"{config.PROXY_ADMIN}."
-            )
+            raise self._silent()
         self._await(revision)
 
     def settle(self, seconds: float) -> None:
@@ -104,12 +112,7 @@ class Haproxy:
                 return
 
     def _run(self, *arguments: str, failed: str) -> None:
-        program = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-        if program is None:
-            raise TargetFailed(
-                "HAProxy is not installed; it gives services their address: apt-get install "
-                f"haproxy, or name a running one by {config.PROXY_ADMIN}."
-            )
+        program = _program()
         with (self._folder / "haproxy.log").open("a+b") as log:
             start = log.seek(0, os.SEEK_END)
             done = subprocess.run(
@@ -142,6 +145,12 @@ class Haproxy:
 
     def _answers(self) -> bool:
         return bool(self._tell("show proc"))
+
+    def _silent(self) -> TargetFailed:
+        return TargetFailed(
+            f"HAProxy does not answer at {self._admin}: start it with `-W -S`, so that its master "
+            f"listens there, or unset {config.PROXY_ADMIN}."
+        )
 
     def _old_workers(self) -> list[str]:
         _, _, old = self._tell("show proc").partition("# old workers")
@@ -181,6 +190,16 @@ class Haproxy:
         finally:
             os.close(folder)
         return connection
+
+
+def _program() -> str:
+    found = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin")
+    if found is None:
+        raise TargetFailed(
+            "HAProxy is not installed; it gives services their address: apt-get install haproxy, "
+            f"or name a running one by {config.PROXY_ADMIN}."
+        )
+    return found
 
 
 def _worker_user() -> str | None:

@@ -71,6 +71,7 @@ class DockerTarget:
 
     def prepare(self, release: Release) -> None:
         """Build the image."""
+        self._proxy().check()
         self._images.build(release.record)
 
     def start(self, release: Release) -> Running:
