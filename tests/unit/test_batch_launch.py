@@ -188,6 +188,22 @@ def test_the_users_settings_win_over_our_defaults() -> None:
     assert configuration({"spark.task.cpus": "3"})["spark.executorEnv.OMP_NUM_THREADS"] == "3"
 
 
+def test_a_collector_is_chosen_for_local_spark_unless_someone_may_have(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("SPARK_HOME", "SPARK_CONF_DIR", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS"):
+        monkeypatch.delenv(name, raising=False)
+    key = "spark.driver.defaultJavaOptions"
+    assert configuration()[key] == "-XX:+UseParallelGC"
+    assert key not in configuration({"spark.driver.extraJavaOptions": "-XX:+UseZGC"})
+    far = settings.configuration(request(), {}, master="spark://far:7077", jars=())
+    assert key not in far
+    monkeypatch.setenv("SPARK_CONF_DIR", str(tmp_path))
+    assert key in configuration()
+    (tmp_path / "spark-defaults.conf").touch()
+    assert key not in configuration()
+
+
 def test_a_catalog_is_opened_only_where_one_is_needed(home: Path) -> None:
     assert configuration()["spark.sql.catalogImplementation"] == "in-memory"
     embedded = configuration(output_table="sales.predictions")
