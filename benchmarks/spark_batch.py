@@ -1,11 +1,12 @@
 """Batch prediction by Spark: both our paths, MLflow's `spark_udf`, and Spark's own SQL.
 
-    python -m benchmarks.spark_batch [--rows 2000000] [--times 3] [--heavy]
+    python -m benchmarks.spark_batch [--rows 2000000] [--warm 3] [--times 3] [--heavy]
 
-Parquet in, Parquet out, `local[2]`, warm sessions; ten doubles and an id. The cheap model is
-a linear one, which Spark can also say in SQL; the heavy one is gradient boosting. Ours runs
-in its own locked environment; MLflow's in that of its session (env local). CPU seconds are
-of the whole process tree and are steadier than wall seconds.
+Parquet in, Parquet out, `local[2]`; ten doubles and an id. Sessions are warm: each way runs
+a few times before it is measured, since at first Java's compilers cost more than the rows.
+The cheap model is a linear one, which Spark can also say in SQL; the heavy one is gradient
+boosting. Ours runs in its own locked environment; MLflow's in that of its session (env
+local). CPU seconds are of the whole process tree and are steadier than wall seconds.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ def write(way):
     table.write.mode("overwrite").parquet({output!r})
 found = {{}}
 for way in {chosen!r}:
-    write(way)
+    for _ in range({warm}):
+        write(way)
     found[way] = []
     for _ in range({times}):
         cpu, wall = tree_cpu(), time.perf_counter()
@@ -84,19 +86,21 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--rows", type=int, default=2_000_000)
     options.add_argument("--times", type=int, default=3)
+    options.add_argument("--warm", type=int, default=3, help="runs of each way before those")
     options.add_argument("--heavy", action="store_true", help="gradient boosting")
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         frame = make_table(folder / "in", given.rows)
         model = heavy(frame) if given.heavy else cheap()
+        os.environ["BENCHMARK_WARM"] = str(given.warm)
         os.environ["BENCHMARK_TIMES"] = str(given.times)
         client = me.Client(f"sqlite:///{name}/store.sqlite", f"{name}/artifacts")
         envelope = client.save_model(model, tags={"canonical_name": "b"}, api_input=frame)
         found = {
             "model-envelope, direct": ours(client, envelope, folder, "direct"),
             "model-envelope, general": ours(client, envelope, folder, "general"),
-            **theirs(model, folder, given.times, ["udf"] if given.heavy else ["udf", "native"]),
+            **theirs(model, folder, given, ["udf"] if given.heavy else ["udf", "native"]),
             "the model alone, one core": alone(model, folder, given.times),
         }
     show(found, given.rows, "heavy" if given.heavy else "cheap")
@@ -149,7 +153,7 @@ def ours(client: me.Client, envelope: me.Envelope, folder: Path, path: Any) -> l
 
 
 def theirs(
-    model: Callable[..., Any], folder: Path, times: int, chosen: list[str]
+    model: Callable[..., Any], folder: Path, given: argparse.Namespace, chosen: list[str]
 ) -> dict[str, list[list[float]]]:
     """The same for MLflow's `spark_udf` and for Spark's own SQL, in one session."""
     import inspect
@@ -169,7 +173,8 @@ def theirs(
         table=str(folder / "in"),
         output=str(folder / "out-peer"),
         chosen=chosen,
-        times=times,
+        warm=given.warm,
+        times=given.times,
     )
     found = json.loads(peer.run(code, new_session=True).splitlines()[-1])
     titles = {"udf": "mlflow spark_udf, env local", "native": "Spark SQL expression, no Python"}
