@@ -22,9 +22,10 @@ def times(factor: float) -> Model:
 
 
 def sleeping() -> Model:
-    """Doubles `a`, and takes as many seconds as it says."""
+    """Doubles `a`, and takes as many seconds as it says; prints when it begins."""
 
     def model(frame: pd.DataFrame) -> pd.Series:
+        print("sleeping for", float(frame["a"].max()), flush=True)
         time.sleep(float(frame["a"].max()))
         return frame["a"] * 2
 

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -256,11 +255,11 @@ def test_a_taken_port_is_said_and_tried_again(site: Site) -> None:
 
 
 def test_a_hanging_process_is_started_again(site: Site) -> None:
-    release = site.start(times(2), options={"hang_seconds": 1})
+    release = site.start(times(2), options={"hang_seconds": 3})
     site.route(release)
     (child,) = serving(release)
     os.kill(child, signal.SIGSTOP)
-    found = site.wait(lambda: site.running(release), lambda r: r.restarts == 1 and r.ready)
+    found = site.wait(lambda: site.running(release), lambda r: r.restarts >= 1 and r.ready)
     assert found.release == release.id
     assert site.wait(site.serves, bool) == release.id
     assert child not in serving(release)
@@ -287,7 +286,7 @@ def test_a_drain_that_takes_too_long_is_cut_off(site: Site) -> None:
 
     slow = threading.Thread(target=ask)
     slow.start()
-    time.sleep(1)
+    site.wait(lambda: site.target.logs(release.id), lambda log: "sleeping for 600.0" in log)
     site.target.stop(release.id, drain=timedelta(seconds=1))
     slow.join()
     assert not serving(release)
@@ -339,9 +338,9 @@ def test_a_release_that_drains_is_still_listed(site: Site) -> None:
     release, other = site.start(sleeping()), site.start(times(2), fence=2)
     site.route(release)
     answers: list[float] = []
-    slow = threading.Thread(target=lambda: answers.append(site.ask(4.0).value))
+    slow = threading.Thread(target=lambda: answers.append(site.ask(10.0).value))
     slow.start()
-    time.sleep(1)
+    site.wait(lambda: site.target.logs(release.id), lambda log: "sleeping for 10.0" in log)
     site.route(other)
     # Two at once, as when a reconcile takes over from one that died.
     with ThreadPoolExecutor(2) as pool:
@@ -351,7 +350,7 @@ def test_a_release_that_drains_is_still_listed(site: Site) -> None:
         for stop in stops:
             stop.result()
     slow.join()
-    assert answers == [8.0]
+    assert answers == [20.0]
     assert [found.release for found in site.target.running()] == [other.id]
 
 

@@ -105,7 +105,7 @@ def test_a_request_under_way_is_answered_by_whoever_has_it(site: Site) -> None:
     answers: list[Answer] = []
     slow = threading.Thread(target=lambda: answers.append(site.ask(3.0)))
     slow.start()
-    time.sleep(1)
+    site.wait(lambda: site.target.logs(old.id), lambda log: "sleeping for 3.0" in log)
     site.route(new)
     assert site.serves() == new.id
     site.stop(old, drain=60)
