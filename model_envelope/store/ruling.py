@@ -56,7 +56,7 @@ def apply(
         if not record.removed and record.name not in remove
     } | {name: service for name, (service, _) in wanted.items()}
     _check_services(services)
-    for name in sorted(remove):
+    for name in sorted(set(remove) - wanted.keys()):
         _remove(connection, get(connection, name), actor)
     return tuple(
         _put(connection, there.get(name) or _nothing_yet(connection, name), *what, actor)

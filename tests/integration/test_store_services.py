@@ -146,6 +146,8 @@ def test_rules_are_changed_together_or_not_at_all(store: Store) -> None:
         ("a", "two", 2),
         ("d", "three", 1),
     ]
+    # What is wanted is not removed.
+    assert store.apply_rules({"d": ("three", {})}, remove=["d"]) == (store.get_rule("d"),)
     assert [rule.name for rule in store.rules()] == ["a", "b", "d"]
     feed = store.changes(head)
     assert [change.revision for change in feed] == list(range(head + 1, store.head() + 1))
