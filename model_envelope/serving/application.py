@@ -13,15 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from model_envelope.errors import SchemaError
-from model_envelope.serving.exchange import (
-    JSON,
-    Exchange,
-    Headers,
-    Receive,
-    Reply,
-    Scope,
-    Send,
-)
+from model_envelope.serving.exchange import JSON, Exchange, Headers, Receive, Reply, Scope, Send
 from model_envelope.serving.formats import BadRequest, Dialect, error_body, v2_error_body
 from model_envelope.serving.functions import Function
 from model_envelope.serving.instruments import Instruments
@@ -166,6 +158,8 @@ class Application:
             self.in_progress += 1
             try:
                 body = await exchange.body(limits.body_bytes, limits.deadline_seconds)
+                self._body_bytes += len(body) - size  # of chunks it is known only now
+                size = len(body)
                 split = self.split
                 if split is None:
                     reply = await self._predict(function, exchange, body, dialect)
@@ -182,10 +176,8 @@ class Application:
     async def _predict(
         self, function: Function, exchange: Exchange, body: bytes, dialect: Dialect
     ) -> Reply:
-        media_type, accept = (
-            exchange.media_type.decode("latin-1"),
-            exchange.accept.decode("latin-1"),
-        )
+        media_type = exchange.media_type.decode("latin-1")
+        accept = exchange.accept.decode("latin-1")
         length = exchange.header_length
         read = function.codec.read
         if len(body) < _LARGE:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,27 @@ def test_a_function_that_mixes_rows_is_given_one_request_at_a_time(
         gate.touch()
         assert blocked.result().json() == [{"b": 1.0}]
         assert [other.result().json() for other in others] == [[{"b": 1.0}]] * 4
+
+
+def test_small_bodies_in_chunks_take_little_room(
+    make_plan: Plans, serve: Serve, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    service = serve(make_plan(gated(gate), FRAME))
+    body = json.dumps(row(1, 1)).encode()
+    chunked = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    chunked += b"transfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    with ThreadPoolExecutor(1) as pool, ExitStack() as stack:
+        blocked = pool.submit(service.predict, row(-1, 0))
+        until(lambda: service.state()["queued_rows"] == 1, "the first one is being predicted")
+        connections = [stack.enter_context(service.connect()) for _ in range(40)]
+        for connection in connections:
+            connection.sendall(chunked)
+        until(lambda: service.state()["queued_rows"] == 41, "all of them wait")
+        gate.touch()
+        assert blocked.result().status == 200
+        for connection in connections:
+            assert connection.recv(1000).startswith(b"HTTP/1.1 200 OK")
 
 
 def test_a_full_queue_says_so(make_plan: Plans, serve: Serve, tmp_path: Path) -> None:
