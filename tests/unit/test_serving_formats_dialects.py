@@ -100,7 +100,7 @@ def test_predictions_have_the_form_that_the_function_gave() -> None:
         ({"input": []}, "`input`"),
         ({"inputs": RECORDS, "params": {"a": 1}}, "params"),
         ({"dataframe_split": {"columns": ["price"], "data": []}}, "'count'"),
-        ({"dataframe_split": {"columns": ["price", "price"], "data": []}}, "several"),
+        ({"dataframe_split": {"columns": ["price", "price"], "data": []}}, "count"),
         ({"dataframe_split": {"columns": [1], "data": []}}, "strings"),
         ({"dataframe_split": {"data": 3}}, "rows"),
         ({"dataframe_split": []}, "`data`"),

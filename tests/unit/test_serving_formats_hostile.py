@@ -263,3 +263,36 @@ def test_more_rows_than_a_stream_can_hold() -> None:
     some = pa.concat_tables([table, pa.table({"text": ["x"] * 11})], promote_options="permissive")
     assert refused(write_arrow(some), max_rows=10) == 413
     assert refused(write_arrow(some), max_rows=11) == 422
+
+
+def test_many_and_long_names_are_refused_in_short_words() -> None:
+    """What compares each name with each other would not come back from these."""
+    many = {f"pric{i}": 1 for i in range(200_000)}
+    long = {"price" * 200_000: 1}
+    bodies: list[tuple[Dialect, Any]] = [
+        *(("native", body) for body in (many, long, [many] * 2, {"columns": many})),
+        *(("mlflow", body) for body in (many, long, {"inputs": many}, {"instances": [long]})),
+        ("mlflow", {"dataframe_split": {"columns": list(many), "data": []}}),
+        ("mlflow", {"dataframe_split": {"columns": ["price"] * 200_000, "data": []}}),
+        (
+            "v2",
+            {
+                "inputs": [
+                    {"name": n, "shape": [1], "datatype": "BOOL", "data": [True]} for n in long
+                ]
+            },
+        ),
+        ("v2", {"inputs": [], "outputs": [{"name": n} for n in long]}),
+    ]
+    for dialect, body in bodies:
+        with pytest.raises(BadRequest) as refusal:
+            CODEC.read(msgspec.json.encode(body), JSON, dialect)
+        assert len(refusal.value.to_json()) < 20_000
+    wide = pa.table({name: [1] for name in list(many)[:5000]})
+    assert refused(write_arrow(wide)) == 422
+
+
+def test_a_thousand_wrong_rows_are_told_by_the_first() -> None:
+    with pytest.raises(BadRequest) as refusal:
+        CODEC.read(msgspec.json.encode([ROW | {"price": "x"}] * 1000), JSON, "native")
+    assert [problem["row"] for problem in refusal.value.details] == list(range(20))

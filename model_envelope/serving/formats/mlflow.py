@@ -7,6 +7,8 @@ are taken by position.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -16,7 +18,7 @@ from model_envelope.runtime.spec import FunctionSpec
 from model_envelope.serving.formats import native
 from model_envelope.serving.formats.answers import Answers
 from model_envelope.serving.formats.columns import Columns
-from model_envelope.serving.formats.refusals import BadRequest, excerpt
+from model_envelope.serving.formats.refusals import BadRequest, excerpt, shortened
 from model_envelope.serving.formats.rows import RowReader, decode
 
 FORMS = ("dataframe_split", "dataframe_records", "inputs", "instances")
@@ -44,7 +46,7 @@ def read(body: bytes, reader: RowReader) -> Columns:
         raise BadRequest("This model takes no `params`.")
     content = found[given[0]]
     if given[0] == "dataframe_split":
-        return _split(_plain(content), reader)
+        return _split(content, reader)
     return _free(content, reader)
 
 
@@ -71,23 +73,27 @@ class Predictions:
         return answers.encode({"predictions": found})
 
 
-def _split(found: Any, reader: RowReader) -> Columns:
+def _split(content: Any, reader: RowReader) -> Columns:
+    found: Any = native.members(content) if isinstance(content, msgspec.Raw) else content
     known = isinstance(found, dict) and {"data"} <= found.keys() <= {"columns", "index", "data"}
     if not known:
         raise BadRequest("dataframe_split must have `columns` and `data` (and may have `index`).")
-    names = found.get("columns", [])
+    names = _plain(found.get("columns", []))
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise BadRequest(f"`columns` must be an array of strings, not {excerpt(names)}.")
     return reader.positional(found["data"], names if "columns" in found else None)
 
 
 def _free(content: Any, reader: RowReader) -> Columns:
+    start = b""
     if isinstance(content, msgspec.Raw):
         start = bytes(memoryview(content)[:64]).translate(None, b" \t\r\n")[:2]
         if start.startswith(b"{"):
             return reader.columnar(content)
         if start in (b"[{", b"[]"):
             return reader.records(content)
+    if len(reader.layout.names) > 1 and start.startswith(b"[["):
+        return reader.positional(content)
     found = _plain(content)
     if isinstance(found, dict):
         return reader.columnar_values(found)
@@ -102,5 +108,7 @@ def _plain(content: Any) -> Any:
     return decode(content) if isinstance(content, msgspec.Raw) else content
 
 
-def _list(names: Any) -> str:
-    return ", ".join(f"`{name}`" for name in names) or "none"
+def _list(names: Iterable[str]) -> str:
+    first = list(itertools.islice(names, 9))
+    told = ", ".join(f"`{shortened(name)}`" for name in first[:8])
+    return f"{told}, …" if len(first) > 8 else told or "none"

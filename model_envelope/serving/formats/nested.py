@@ -156,15 +156,11 @@ def _map(type_: pa.DataType) -> Wire:
         return pa.MapArray.from_arrays(_offsets(values), keys, items).cast(type_)
 
     return Wire(
-        form=wires.array_of(_pair(key.form, item.form | None)),
+        form=wires.array_of(wires.tuple_of([key.form, item.form | None])),
         expected=f"an array of pairs of {key.expected} and {item.expected}",
         read=read,
         write=lambda array: _write_maps(array, key, item),
     )
-
-
-def _pair(first: Any, second: Any) -> Any:
-    return tuple[first, second]
 
 
 def _write_maps(array: pa.Array | pa.ChunkedArray, key: Wire, item: Wire) -> list[Any]:

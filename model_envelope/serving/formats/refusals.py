@@ -64,7 +64,39 @@ def v2_error_body(message: str, details: Iterable[Mapping[str, Any]] = ()) -> by
 
 def problem(column: str | None, row: int | None, expected: str, found: str) -> dict[str, Any]:
     """One entry of `details`."""
-    return {"column": column, "row": row, "expected": expected, "found": found}
+    name = None if column is None else shortened(column)
+    return {"column": name, "row": row, "expected": expected, "found": found}
+
+
+def shortened(text: str, limit: int = 200) -> str:
+    """Text of a client's, cut where it would fill the answer."""
+    return text if len(text) <= limit else f"{text[:limit]}…"
+
+
+class Problems:
+    """What is wrong in a body, until that is enough."""
+
+    def __init__(self) -> None:
+        self._found: list[dict[str, Any]] = []
+
+    def add(self, column: str | None, row: int | None, expected: str, found: str) -> None:
+        """One more.
+
+        Raises:
+            BadRequest: there are as many as are told at once.
+        """
+        self._found.append(problem(column, row, expected, found))
+        if len(self._found) == SHOWN:
+            raise unfit(self._found)
+
+    def raise_if_any(self) -> None:
+        """Refuse the body.
+
+        Raises:
+            BadRequest: 422 with all that was found.
+        """
+        if self._found:
+            raise unfit(self._found)
 
 
 def unfit(problems: list[dict[str, Any]]) -> BadRequest:
@@ -75,9 +107,9 @@ def unfit(problems: list[dict[str, Any]]) -> BadRequest:
         [] if row is None else [f"row {row}"]
     )
     where = f"{', '.join(place)}: " if place else ""
-    more = f" ({len(problems) - 1} more in details)" if len(problems) > 1 else ""
+    more = " (see details for more)" if len(problems) > 1 else ""
     text = f"{where}expected {first['expected']}, found {first['found']}{more}"
-    return BadRequest(text, details=problems[:SHOWN])
+    return BadRequest(text, details=problems)
 
 
 def from_schema_error(error: SchemaError, columns: Mapping[str, str]) -> BadRequest:
@@ -108,4 +140,4 @@ def excerpt(value: Any) -> str:
         text = msgspec.json.encode(value, enc_hook=str).decode()
     except (TypeError, ValueError, RecursionError):
         text = type(value).__name__
-    return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}…"
+    return shortened(text, _EXCERPT)

@@ -6,27 +6,19 @@ value by value, so that the answer can name every column and row that is wrong.
 
 from __future__ import annotations
 
-import difflib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 from msgspec.structs import astuple
 
-from model_envelope.serving.formats import nested
+from model_envelope.serving.formats import naming, nested
 from model_envelope.serving.formats.columns import Cells, Columns, Layout
-from model_envelope.serving.formats.refusals import (
-    SHOWN,
-    BadRequest,
-    Constant,
-    excerpt,
-    problem,
-    unfit,
-)
-from model_envelope.serving.formats.wires import REFUSED, Values, array_of
+from model_envelope.serving.formats.refusals import BadRequest, Constant, Problems, excerpt
+from model_envelope.serving.formats.wires import REFUSED, Values, array_of, tuple_of
 
-_MISSING = object()
+_ORDERS = 32
 
 
 class RowReader:
@@ -46,6 +38,7 @@ class RowReader:
         self._one = msgspec.json.Decoder(self.record)
         self._many = msgspec.json.Decoder(array_of(self.record))
         self._columnar = msgspec.json.Decoder(self.columns)
+        self._positional: dict[tuple[str, ...], msgspec.json.Decoder[list[Any]]] = {}
 
     def records(self, body: bytes | msgspec.Raw) -> Columns:
         """`[{…}, …]`.
@@ -90,48 +83,54 @@ class RowReader:
         """Columns that are decoded already."""
         if not isinstance(found, dict):
             raise BadRequest("An object with an array for each column is expected.")
-        self._require_names([(found, None)])
-        wrong = [
-            problem(name, None, "an array", excerpt(found[name]))
-            for name in self.layout.names
-            if not isinstance(found[name], list)
-        ]
-        if wrong:
-            raise unfit(wrong)
+        naming.require([(found, None)], self.layout)
+        problems = Problems()
+        for name in self.layout.names:
+            if not isinstance(found[name], list):
+                problems.add(name, None, "an array", excerpt(found[name]))
+        problems.raise_if_any()
         cells = tuple(found[name] for name in self.layout.names)
         return self._slow_cells(cells, self._height(cells))
 
     def positional(self, rows: Any, names: Sequence[str] | None = None) -> Columns:
-        """Decoded rows of values, for `names` or else for all columns in order."""
-        names = self.layout.names if names is None else names
-        doubles = {name for name in names if names.count(name) > 1}
-        if doubles:
-            raise unfit([problem(name, None, "one column", "several") for name in sorted(doubles)])
-        self._require_names([(dict.fromkeys(names), None)])
+        """Rows of values, for `names` or else for all columns in order."""
+        if names is None:
+            names = self.layout.names
+        else:
+            naming.require_once(names, self.layout)
+        if isinstance(rows, msgspec.Raw):
+            try:
+                typed = self._decoder_of(names).decode(rows)
+                return self._arranged(typed, names, self._checked)
+            except _REFUSED_BY_DECODER:
+                rows = decode(rows)
         if not isinstance(rows, list):
             raise BadRequest("An array of rows is expected.")
-        wrong = [
-            problem(None, i, f"an array of {len(names)} values", excerpt(row))
-            for i, row in enumerate(rows)
-            if not isinstance(row, list) or len(row) != len(names)
-        ]
-        if wrong:
-            raise unfit(wrong)
-        given = dict(
-            zip(names, zip(*rows, strict=True) if rows else ((),) * len(names), strict=True)
-        )
-        return self._converted(tuple(given[name] for name in self.layout.names), len(rows))
+        problems = Problems()
+        for i, row in enumerate(rows):
+            if not isinstance(row, list) or len(row) != len(names):
+                problems.add(None, i, f"an array of {len(names)} values", excerpt(row))
+        problems.raise_if_any()
+        return self._arranged(rows, names, self._slow_cells)
 
-    def _converted(self, cells: Sequence[Values], rows: int) -> Columns:
-        """Cells of plain JSON values, at the speed of msgspec where they are right."""
-        try:
-            typed = [
-                msgspec.convert(column, array_of(form))
-                for column, form in zip(cells, self.layout.forms, strict=True)
-            ]
-        except _REFUSED_BY_DECODER:
-            return self._slow_cells(cells, rows)
-        return self._checked(typed, rows)
+    def _arranged(
+        self, rows: list[Any], names: Sequence[str], read: Callable[[list[Values], int], Columns]
+    ) -> Columns:
+        columns: list[Values] = list(zip(*rows, strict=True)) if rows else [()] * len(names)
+        given = dict(zip(names, columns, strict=True))
+        return read([given[name] for name in self.layout.names], len(rows))
+
+    def _decoder_of(self, names: Sequence[str]) -> msgspec.json.Decoder[list[Any]]:
+        """The decoder of rows in an order; clients keep to one, so few are kept."""
+        order = tuple(names)
+        found = self._positional.get(order)
+        if found is None:
+            forms = dict(zip(self.layout.names, self.layout.forms, strict=True))
+            found = msgspec.json.Decoder(array_of(tuple_of([forms[name] for name in order])))
+            if len(self._positional) == _ORDERS:
+                self._positional.clear()
+            self._positional[order] = found
+        return found
 
     def _checked(self, cells: Sequence[Values], rows: int) -> Columns:
         """Convert now what could still be refused; leave the rest for the whole batch."""
@@ -141,73 +140,44 @@ class RowReader:
         for i, wire in enumerate(self.layout.wires):
             try:
                 ready.append(cells[i] if wire.complete else wire.read(cells[i]))
-            except REFUSED:
+            except REFUSED as error:
                 self._find_refused(i, cells[i])
-                raise
+                raise BadRequest(f"column {self.layout.names[i]!r}: {error}") from error
         return Columns(self.layout, tuple(ready), rows)
 
     def _find_refused(self, i: int, values: Values) -> None:
-        wrong = []
+        problems, expected = Problems(), self.layout.expected(i)
         for row, value in enumerate(values):
             try:
                 self.layout.wires[i].read([value])
             except REFUSED:
-                wrong.append(
-                    problem(self.layout.names[i], row, self.layout.expected(i), excerpt(value))
-                )
-        if wrong:
-            raise unfit(wrong)
+                problems.add(self.layout.names[i], row, expected, excerpt(value))
+        problems.raise_if_any()
 
     def record_values(self, rows: list[Any], *, single: bool = False) -> Columns:
         """Records that are decoded already."""
-        wrong = [
-            problem(None, i, "an object", excerpt(row))
-            for i, row in enumerate(rows)
-            if not isinstance(row, dict)
-        ]
-        if wrong:
-            raise unfit(wrong)
-        self._require_names([(row, None if single else i) for i, row in enumerate(rows)])
+        problems = Problems()
+        for i, row in enumerate(rows):
+            if not isinstance(row, dict):
+                problems.add(None, None if single else i, "an object", excerpt(row))
+        problems.raise_if_any()
+        naming.require(((row, None if single else i) for i, row in enumerate(rows)), self.layout)
         cells = tuple([row[name] for row in rows] for name in self.layout.names)
         return self._slow_cells(cells, len(rows))
 
     def _slow_cells(self, cells: Sequence[Values], rows: int) -> Columns:
-        wrong: list[dict[str, Any]] = []
+        problems = Problems()
         typed: list[list[Any]] = []
         for i, (name, form) in enumerate(zip(self.layout.names, self.layout.forms, strict=True)):
-            column = []
+            column, expected = [], self.layout.expected(i)
             for row, value in enumerate(cells[i]):
                 try:
                     column.append(msgspec.convert(whole(value), form))
                 except (msgspec.ValidationError, ValueError, RecursionError):
-                    wrong.append(problem(name, row, self.layout.expected(i), excerpt(value)))
+                    problems.add(name, row, expected, excerpt(value))
             typed.append(column)
-        if wrong:
-            raise unfit(wrong)
+        problems.raise_if_any()
         return self._checked(typed, rows)
-
-    def _require_names(self, found: Iterable[tuple[Mapping[str, Any], int | None]]) -> None:
-        """All columns and no others. Missing and unknown ones are told together."""
-        expected = set(self.layout.names)
-        wrong: list[dict[str, Any]] = []
-        for row, i in found:
-            if row.keys() == expected:
-                continue
-            missing = [name for name in self.layout.names if name not in row]
-            unknown = [name for name in row if name not in expected]
-            for name in missing:
-                near = difflib.get_close_matches(name, unknown, n=1)
-                there = f"nothing; did you mean it by {near[0]!r}?" if near else "nothing"
-                column = self.layout.names.index(name)
-                wrong.append(problem(name, i, self.layout.expected(column), there))
-            for name in unknown:
-                near = difflib.get_close_matches(name, self.layout.names, n=1)
-                hint = f"no such column (there is {near[0]!r})" if near else "no such column"
-                wrong.append(problem(name, i, hint, excerpt(row[name])))
-            if len(wrong) >= SHOWN:
-                break
-        if wrong:
-            raise unfit(wrong)
 
     def _height(self, cells: Sequence[Values]) -> int:
         heights = {len(column) for column in cells}

@@ -17,6 +17,8 @@ from model_envelope.serving.formats import arrow_messages
 from model_envelope.serving.formats.columns import Columns, Layout
 from model_envelope.serving.formats.refusals import BadRequest, from_schema_error
 
+_COLUMNS = 1_000
+
 
 def read_arrow(body: bytes, layout: Layout, max_rows: int | None = None) -> Columns:
     """Rows of an Arrow IPC stream.
@@ -74,6 +76,10 @@ def fitted(table: pa.Table, layout: Layout) -> Columns:
     Raises:
         BadRequest: 422, names each column that is missing or does not fit.
     """
+    most = _COLUMNS + 10 * len(layout.names)
+    if table.num_columns > most:
+        # Names that are missing are looked for among all that are there.
+        raise BadRequest(f"There are {table.num_columns} columns; at most {most} are taken.")
     try:
         found = inputs.conform(table, layout.signature)
     except SchemaError as error:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from model_envelope.runtime import schemas
-from model_envelope.serving.formats.refusals import excerpt, problem, unfit
+from model_envelope.serving.formats.refusals import Problems, excerpt, problem, unfit
 from model_envelope.serving.formats.rows import decode, whole
 from model_envelope.serving.formats.wires import REFUSED, Wire, array_of, wire_of
 
@@ -215,14 +215,13 @@ def _flat(values: Any, depth: int = 8) -> list[Any]:
 
 
 def _converted(name: str, datatype: str, wire: Wire, values: Iterable[Any]) -> list[Any]:
-    found, wrong = [], []
+    found, problems = [], Problems()
     for i, value in enumerate(values):
         try:
             found.append(msgspec.convert(whole(value), wire.form | None))
         except msgspec.ValidationError:
-            wrong.append(problem(name, i, f"{datatype}, {wire.expected}", excerpt(value)))
-    if wrong:
-        raise unfit(wrong)
+            problems.add(name, i, f"{datatype}, {wire.expected}", excerpt(value))
+    problems.raise_if_any()
     return found
 
 
@@ -260,7 +259,7 @@ def _as_arrays(tensor: Tensor, type_: pa.DataType) -> pa.Array:
 def _parsed(name: str, texts: pa.Array, type_: pa.DataType, wire: Wire, expected: str) -> pa.Array:
     """Text as JSON has it: a string's content, or the JSON of what is no string there."""
     is_json = holds_numbers(type_) or pa.types.is_nested(type_)
-    values, wrong = [], []
+    values, problems = [], Problems()
     for row, text in enumerate(texts.to_pylist()):
         try:
             if is_json and text is not None:
@@ -270,9 +269,8 @@ def _parsed(name: str, texts: pa.Array, type_: pa.DataType, wire: Wire, expected
             wire.read([value])
             values.append(value)
         except (*REFUSED, msgspec.MsgspecError, RecursionError):
-            wrong.append(problem(name, row, expected, excerpt(text)))
-    if wrong:
-        raise unfit(wrong)
+            problems.add(name, row, expected, excerpt(text))
+    problems.raise_if_any()
     return wire.read(values)
 
 

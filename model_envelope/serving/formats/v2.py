@@ -19,7 +19,13 @@ from model_envelope.serving.formats import tables, tensors
 from model_envelope.serving.formats.answers import Answers
 from model_envelope.serving.formats.columns import Columns, Layout
 from model_envelope.serving.formats.media import BINARY, JSON
-from model_envelope.serving.formats.refusals import BadRequest, problem, unfit
+from model_envelope.serving.formats.refusals import (
+    BadRequest,
+    Problems,
+    problem,
+    shortened,
+    unfit,
+)
 from model_envelope.serving.formats.response import Response
 from model_envelope.serving.formats.rows import decode
 from model_envelope.serving.formats.tensors import BINARY_SIZE, BYTES, Tensor
@@ -136,13 +142,11 @@ class V2:
         if len(rows) > 1:
             raise BadRequest(f"All tensors must have as many rows; they have {sorted(rows)}.")
         at = {name: i for i, name in enumerate(layout.names)}
-        wrong = [
-            problem(tensor.name, None, "an input of the model", "no such one")
-            for tensor in found
-            if tensor.name not in at
-        ]
-        if wrong:
-            raise unfit(wrong)
+        problems = Problems()
+        for tensor in found:
+            if tensor.name not in at:
+                problems.add(tensor.name, None, "an input of the model", "no such one")
+        problems.raise_if_any()
         arrays = [self._column(tensor, at[tensor.name]) for tensor in found]
         names = [tensor.name for tensor in found]
         return tables.fitted(pa.Table.from_arrays(arrays, names=names), layout)
@@ -162,7 +166,7 @@ class V2:
         for output in wanted:
             if output.name not in self._answers.names:
                 told = ", ".join(self._answers.names)
-                raise BadRequest(f"There is no output {output.name!r}, but {told}.")
+                raise BadRequest(f"There is no output {shortened(output.name)!r}, but {told}.")
 
     def _write(self, table: pa.Table, request: InferRequest) -> Response:
         binary = request.parameters.get("binary_data_output") is True

@@ -92,6 +92,11 @@ def array_of(form: Any) -> Any:
     return list[form]
 
 
+def tuple_of(forms: Sequence[Any]) -> Any:
+    """The form of an array that has just these elements."""
+    return tuple[tuple(forms)]  # type: ignore[misc]
+
+
 def to_list(array: pa.Array | pa.ChunkedArray) -> list[Any]:
     """The values as they are."""
     found: list[Any] = array.to_pylist()
