@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
+import time
 from datetime import timedelta
 from threading import Event, Thread
 from types import TracebackType
@@ -18,6 +20,7 @@ LENGTH = timedelta(seconds=30)
 """How long the others wait for a holder that has died."""
 
 _BEATS = 4
+_SURE = 10
 _log = logging.getLogger(__name__)
 
 
@@ -33,6 +36,7 @@ class Lease:
         self.fence = fence
         self._store = store
         self._length = length
+        self._renewed = -math.inf
         self._done = Event()
         self._beating = Thread(target=self._beat, name=f"lease-{service}", daemon=True)
 
@@ -48,12 +52,19 @@ class Lease:
         return None if fence is None else cls(store, service, fence, length)
 
     def check(self) -> None:
-        """See that it is still ours.
+        """See that it is still ours. Asks the store only where it could be otherwise.
 
         Raises:
             FenceLost: another process has taken the service over.
         """
+        # Also a process that was stopped sees how late it is.
+        if time.monotonic() - self._renewed > self._length.total_seconds() / _SURE:
+            self._renew()
+
+    def _renew(self) -> None:
+        began = time.monotonic()
         self._store.renew(self.service, self.fence, self._length)
+        self._renewed = began
 
     def __enter__(self) -> Self:
         self._beating.start()
@@ -77,7 +88,7 @@ class Lease:
     def _beat(self) -> None:
         while not self._done.wait(self._length.total_seconds() / _BEATS):
             try:
-                self.check()
+                self._renew()
             except FenceLost:
                 return
             except StoreError as error:

@@ -63,7 +63,7 @@ def ask(
     """Send one request on a connection of its own.
 
     Args:
-        address: `http://host:port`, or `unix:/path` of a socket.
+        address: `http://host:port`, with a path or without, or `unix:/path` of a socket.
         method: of HTTP.
         path: below the address, starting with a slash.
         body: what to send.
@@ -74,9 +74,10 @@ def ask(
         Unanswered: nothing came, or something that is no HTTP.
     """
     began = time.monotonic()
+    prefix = "" if address.startswith(UNIX) else urlsplit(address).path.rstrip("/")
     with closing(_connection(address, timeout)) as connection:
         try:
-            connection.request(method, path, body, dict(headers) | {"Connection": "close"})
+            connection.request(method, prefix + path, body, dict(headers) | {"Connection": "close"})
             response = connection.getresponse()
             found = response.read(LARGEST)
         except (OSError, http.client.HTTPException) as error:

@@ -97,7 +97,11 @@ class GoldenRows(Gate):
             for address in candidate.addresses:
                 for media, read in ((JSON, _read_json), (ARROW, _read_arrow)):
                     body = _written(given, spec, media)
-                    answer = _post(address, f"/{name}", body, media)
+                    try:
+                        answer = _post(address, f"/{name}", body, media)
+                    except Unanswered as error:
+                        # It was ready a moment ago: these rows were its end.
+                        return failed(f"{name!r}: {error}{_last_words(candidate)}")
                     problem = _problem(answer, spec, expected, read)
                     if problem:
                         raised = _last_raised(candidate) if answer.status >= 500 else ""
@@ -146,7 +150,10 @@ class Latency(Gate):
         taken: list[float] = []
         for address in candidate.addresses:
             for _ in range(self.requests):
-                answer = _post(address, f"/{name}", body, JSON)
+                try:
+                    answer = _post(address, f"/{name}", body, JSON)
+                except Unanswered as error:
+                    return failed(f"{error}{_last_words(candidate)}")
                 if answer.status != 200:
                     return failed(f"It answered {answer.status}: {answer.text}")
                 taken.append(answer.seconds)

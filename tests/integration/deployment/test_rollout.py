@@ -95,9 +95,21 @@ def raising() -> Any:
     return model
 
 
+def exiting() -> Any:
+    """Its process ends when it is asked where it is served."""
+
+    def model(frame: pd.DataFrame) -> pd.Series:
+        if "PYTEST_CURRENT_TEST" not in os.environ:
+            os._exit(5)
+        return frame["a"] * 2
+
+    return model
+
+
 @pytest.mark.parametrize(
     ("make", "step", "said"),
     [
+        (exiting, "golden_rows", "was not answered"),
         (differing, "golden_rows", "row 0 is 2.000001, but 2.0 is expected"),
         (raising, "golden_rows", "The model raised: ZeroDivisionError: not here"),
         (dying, "ready", "no weights here"),
