@@ -10,12 +10,15 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from model_envelope.deployment.engine import connected
+from model_envelope.errors import TargetFailed
 
 BASE = "model-envelope-test-base:bookworm"
 REPOSITORY = "model-envelope-test"
@@ -47,40 +50,39 @@ def answers(port: int) -> bool:
 
 
 def engine_answers() -> bool:
-    import docker
-
     try:
-        with closing(docker.from_env()) as client:
-            return bool(client.ping())
-    except docker.errors.DockerException:
+        with connected():
+            return True
+    except TargetFailed:
         return False
 
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Any]:
     """A client of a running engine; root starts one where there is none."""
-    import docker
-
     with alone("engine"):
         if not engine_answers():
             if os.geteuid() != 0 or shutil.which("dockerd") is None:
                 missing("no Docker engine: apt-get install docker.io, and run as root")
-            log = (Path(tempfile.gettempdir()) / "model-envelope-dockerd.log").open("ab")
-            # It stays: other processes that run tests use it too.
-            subprocess.Popen(["dockerd"], stdout=log, stderr=log, start_new_session=True)
+            # It stays: other processes that run tests use it, too.
+            with (Path(tempfile.gettempdir()) / "model-envelope-dockerd.log").open("ab") as log:
+                subprocess.run(["setsid", "-f", "dockerd"], stdout=log, stderr=log, check=True)
             until(engine_answers)
-    with closing(docker.from_env(timeout=600)) as client:
+    with connected() as client:
         with alone("engine"):
             _forget_old_images(client)
         yield client
 
 
 def _forget_old_images(client: Any) -> None:
+    import docker
+
     # Those of an environment stay: they take a minute each.
     a_while_ago = datetime.now(UTC) - timedelta(minutes=10)
     for image in client.images.list(name=REPOSITORY):
         if datetime.fromisoformat(image.attrs["Created"][:19] + "+00:00") < a_while_ago:
-            client.images.remove(image.id, force=True)
+            with suppress(docker.errors.APIError):  # in use
+                client.images.remove(image.id, force=True)
 
 
 @pytest.fixture(scope="session")
