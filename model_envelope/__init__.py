@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         save_model,
         services,
         undeploy,
+        unpin,
         why,
     )
 
@@ -78,6 +79,7 @@ __all__ = [
     "save_model",
     "services",
     "undeploy",
+    "unpin",
     "why",
 ]
 

@@ -12,13 +12,14 @@ from rich.table import Table
 
 from demo import report
 from demo.findings import Findings
+from demo.online import SEGMENT, SERVICE, Online
 
 NO_DIFFERENCE = "Spark's predictions are those of the models in this process, to the last bit."
 DIFFERENCE = "Spark's predictions DIFFER from those of the models in this process."
 BRIEFLY = ["segment", "model", "envelope", "rmse", "total_ratio", "gini", "passes"]
 
 
-def show(found: Findings, console: Console, home: Path) -> None:
+def show(found: Findings, online: Online, console: Console, home: Path) -> None:
     """Print the findings."""
     for title, frame in {
         "Models, on the 39 weeks that followed": _short(found.models)[BRIEFLY],
@@ -31,12 +32,17 @@ def show(found: Findings, console: Console, home: Path) -> None:
         f"{found.customers:,} customers: [bold]${found.predicted:,.0f}[/] predicted, "
         f"[bold]${found.actual:,.0f}[/] spent.\n"
     )
-    console.print("[bold]Next[/]")
-    console.print(_next(found, home), markup=False, highlight=False, soft_wrap=True)
+    console.print(f"Online: what became of the service {SERVICE}", style="bold")
+    console.print(_frame(_short(online.events)))
+    console.print(_online(online), markup=False, soft_wrap=True)
+    console.print("\n[bold]Next[/]")
+    console.print(_next(found, online, home), markup=False, highlight=False, soft_wrap=True)
     console.print(f"\nThe report: {home / 'report.html'}", markup=False, soft_wrap=True)
 
 
-def write_page(found: Findings, path: Path, timings: Mapping[str, float], home: Path) -> None:
+def write_page(
+    found: Findings, online: Online, path: Path, timings: Mapping[str, float], home: Path
+) -> None:
     """Write the findings as a page that can be opened anywhere."""
     steps = pd.DataFrame({"step": list(timings), "seconds": list(timings.values())})
     sections = [
@@ -69,9 +75,14 @@ def write_page(found: Findings, path: Path, timings: Mapping[str, float], home: 
             blocks=[report.table(found.best)],
         ),
         report.Section(
+            title="Online",
+            text=_online(online),
+            blocks=[report.table(_short(online.events))],
+        ),
+        report.Section(
             title="What to try next",
             text="In the folder of the project:",
-            blocks=[report.code(_next(found, home))],
+            blocks=[report.code(_next(found, online, home))],
         ),
         report.Section(title="Time taken", text="", blocks=[report.table(steps, digits=1)]),
     ]
@@ -105,7 +116,16 @@ def _text(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _next(found: Findings, home: Path) -> str:
+def _online(online: Online) -> str:
+    same = "to the last bit" if online.identical else "but NOT always"
+    return (
+        f"From the rule to the first answer at {online.url} it took {online.seconds:.0f} s. For "
+        f"{len(online.answers):,} customers of {SEGMENT} the service says what the batch table "
+        f"says, {same}. It goes on answering: {online.url} is a page to try it."
+    )
+
+
+def _next(found: Findings, online: Online, home: Path) -> str:
     passes, ids = found.models["passes"], found.models["envelope"]
     a, b = ids[passes].iloc[0], ids[~passes].iloc[0]
     return f"""
@@ -114,6 +134,10 @@ model-envelope query "metric.rmse < 100" --columns id,segment,model_family,metri
 model-envelope show {a}
 model-envelope diff {a} {b}
 model-envelope verify {a}    # in its own environment, built anew
+
+model-envelope service {SERVICE}                # every deployment, every gate's verdict
+model-envelope rules resume {SERVICE}           # the rollback paused it
+model-envelope undeploy {SERVICE}               # ends the service at {online.url}
 
 python - <<'PYTHON'              # or in a notebook
 import model_envelope as me

@@ -1,4 +1,4 @@
-"""The demo, step by step: train, predict, read back, compare, report."""
+"""The demo, step by step: train, predict, read back, compare, serve, report."""
 
 from __future__ import annotations
 
@@ -37,15 +37,22 @@ def run(home: Path) -> int:
             found = find(
                 tables=home / "tables", transactions=TRANSACTIONS, as_of=AS_OF, since=started
             )
+        with screen.step("Serving the best model of a segment, and refusing others"):
+            from client_ltv.transactions import read_transactions
+            from demo.online import go_online
+
+            online = go_online(
+                tables=home / "tables", transactions=read_transactions(TRANSACTIONS), as_of=AS_OF
+            )
     except Exception as error:
         screen.failed(error)
         return 1
 
     from demo.outcome import show, write_page
 
-    write_page(found, home / "report.html", screen.timings, home)
-    show(found, screen.console, home)
-    return 0 if found.identical else 1
+    write_page(found, online, home / "report.html", screen.timings, home)
+    show(found, online, screen.console, home)
+    return 0 if found.identical and online.identical else 1
 
 
 class Screen:
