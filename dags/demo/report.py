@@ -22,13 +22,17 @@ p, li { max-width: 46rem; } .soft, figcaption, th { color: var(--soft); }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th { font-weight: 500; font-size: .85rem; } th, td { text-align: left; padding: .35rem .8rem
   .35rem 0; border-bottom: 1px solid var(--line); white-space: nowrap; }
-.number { text-align: right; } .good { color: var(--good); font-weight: 600; }
+.number { text-align: right; } .long { white-space: normal; min-width: 20rem; } .good { color: var(--good); font-weight: 600; }
 code, pre { font: .88rem/1.5 ui-monospace, monospace; }
 pre { background: color-mix(in srgb, var(--line) 40%, transparent); padding: .8rem 1rem;
   border-radius: 6px; overflow-x: auto; }
 figure { margin: .8rem 0; } svg { width: 100%; height: auto; } text { fill: var(--soft);
   font: 12px system-ui, sans-serif; }
 """
+
+
+_LONG = 60
+"""Characters from which on a column's texts are broken into lines."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +66,7 @@ def table(frame: pd.DataFrame, *, digits: int = 2, mark: str | None = None) -> s
         digits: of floating-point columns.
         mark: a boolean column; rows where it holds are emphasised.
     """
-    css = {name: " class=number" if is_number(frame[name]) else "" for name in frame.columns}
+    css = {name: _css(frame[name]) for name in frame.columns}
     head = "".join(f"<th{css[name]}>{escape(name.replace('_', ' '))}</th>" for name in css)
     rows = []
     for row in frame.to_dict("records"):
@@ -122,6 +126,12 @@ def code(text: str) -> str:
 def is_number(column: pd.Series[Any]) -> bool:
     """Whether a column's values stand right-aligned."""
     return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+
+
+def _css(column: pd.Series[Any]) -> str:
+    if is_number(column):
+        return " class=number"
+    return " class=long" if column.astype(str).str.len().max() > _LONG else ""
 
 
 def _cell(value: Any, digits: int) -> str:
