@@ -14,6 +14,11 @@ from airflow.serialization.serialized_objects import DagSerialization
 from model_envelope.batch.tables import JdbcTable, PathTable
 from model_envelope.errors import InvalidInput, InvalidName
 from model_envelope.operators.batch import ModelBatchPredictOperator, run_key
+from model_envelope.operators.deploy import (
+    ModelDeployOperator,
+    ModelRollbackOperator,
+    ModelUndeployOperator,
+)
 from model_envelope.operators.sensors import TagQuerySensor
 from model_envelope.operators.tables import all_with_credentials, table_asset
 from model_envelope.operators.triggers import TagQueryTrigger
@@ -25,7 +30,16 @@ def predict(**arguments: Any) -> ModelBatchPredictOperator:
     return ModelBatchPredictOperator(task_id="predict", **{**REQUIRED, **arguments})
 
 
-@pytest.mark.parametrize("kind", [ModelBatchPredictOperator, TagQuerySensor])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        ModelBatchPredictOperator,
+        ModelDeployOperator,
+        ModelRollbackOperator,
+        ModelUndeployOperator,
+        TagQuerySensor,
+    ],
+)
 def test_every_template_field_is_an_argument_of_that_name(kind: type) -> None:
     import inspect
 
