@@ -22,7 +22,8 @@ p, li { max-width: 46rem; } .soft, figcaption, th { color: var(--soft); }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th { font-weight: 500; font-size: .85rem; } th, td { text-align: left; padding: .35rem .8rem
   .35rem 0; border-bottom: 1px solid var(--line); white-space: nowrap; }
-.number { text-align: right; } .long { white-space: normal; min-width: 20rem; } .good { color: var(--good); font-weight: 600; }
+.number { text-align: right; } .long { white-space: normal; min-width: 20rem; }
+.good { color: var(--good); font-weight: 600; }
 code, pre { font: .88rem/1.5 ui-monospace, monospace; }
 pre { background: color-mix(in srgb, var(--line) 40%, transparent); padding: .8rem 1rem;
   border-radius: 6px; overflow-x: auto; }
