@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from model_envelope import derivation
@@ -78,7 +78,7 @@ def both_ways(model: tuple[Codec, Predictor, Listener], *bodies: bytes) -> tuple
     return fast, slow
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_frames_are_the_same_both_ways(data: st.DataObject) -> None:
     some = st.lists(st.sampled_from(sorted(COLUMNS)), min_size=1, max_size=4)

@@ -10,7 +10,7 @@ import msgspec
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from model_envelope.runtime import schemas
@@ -139,7 +139,7 @@ def places(value: Any) -> list[tuple[Any, Any]]:
     return []
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(question=st.sampled_from(QUESTIONS), odd=ODD | JSON_VALUES, data=st.data())
 def test_one_odd_value_somewhere(
     question: tuple[Dialect, Any], odd: Any, data: st.DataObject
@@ -164,7 +164,7 @@ def test_one_odd_value_somewhere(
     read(CODEC, raw, JSON, dialect)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(body=JSON_VALUES, dialect=st.sampled_from(get_args(Dialect)))
 @example(body={"columns": {}}, dialect="native")
 @example(body={"columns": {"columns": 1}}, dialect="native")

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from model_envelope.runtime import schemas
@@ -135,7 +135,7 @@ def missing_as_none(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", TYPES)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_values_come_back_as_they_went(name: str, data: st.DataObject) -> None:
     field, values = TYPES[name]
@@ -162,7 +162,7 @@ def test_values_come_back_as_they_went(name: str, data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("binary", [False, True], ids=["json", "binary"])
 @pytest.mark.parametrize("name", TYPES)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_tensors_come_back_as_they_went(name: str, binary: bool, data: st.DataObject) -> None:
     field, values = TYPES[name]

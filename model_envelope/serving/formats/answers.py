@@ -29,10 +29,10 @@ class Answers:
 
     def rows(self, table: pa.Table) -> list[dict[str, Any]]:
         """One dict for each row."""
-        names = self.names
-        return [
-            dict(zip(names, row, strict=True)) for row in zip(*self.columns(table), strict=True)
-        ]
+        names, columns = self.names, self.columns(table)
+        if len(names) == 1:
+            return [{names[0]: value} for value in columns[0]]
+        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
     def encode(self, value: Any) -> bytes:
         """JSON; floats with as many digits as they need."""
