@@ -102,7 +102,7 @@ class Fleet:
             self._apart.remove(new)
             self._apart.add(old)
             self._changes.tell()
-            await self._changes.until(lambda: not old.accepting)
+            await self._changes.until(lambda: not old.may_accept)
         await self._end([ending], DRAIN_SECONDS)
         del self._renewals[old]
 

@@ -60,8 +60,10 @@ class Replica:
         self.launch = launch
         self.ready = False
         self.accepting = False
+        self.may_accept = False
+        """Whether it was told to take the traffic; it may do so before it says so."""
         self.split: Mapping[str, Any] | None = None
-        """The split it was told to do; forgotten with its process."""
+        """The split it does; empty while that is uncertain."""
         self.restarts = 0
         self.detail = "It is being started."
         self._traffic = traffic
@@ -96,19 +98,21 @@ class Replica:
     async def accept(self) -> None:
         """Have it take the service's traffic, beside whoever else does."""
         if not self.accepting:
+            self.may_accept = True
             await self.ask("POST", "/-/accept")
             # It may have died since.
             self.accepting = self.ready
 
     async def cease(self) -> None:
         """Have it take no new connections, and close those it has with their next answer."""
-        if self.accepting:
+        if self.may_accept:
             await self.ask("POST", "/-/cease")
-            self.accepting = False
+            self.accepting = self.may_accept = False
 
     async def divide(self, split: Mapping[str, Any] | None) -> None:
         """Have it do a split of the traffic it takes, or none."""
         if split != self.split:
+            self.split = {}
             await (self.ask("PUT", "/-/split", split) if split else self.ask("DELETE", "/-/split"))
             self.split = split if self.ready else None
 
@@ -186,7 +190,7 @@ class Replica:
             self.detail = f"It did not answer for {hung:g} seconds: it is killed."
             await self._kill(process)
         finally:
-            self.ready = self.accepting = False
+            self.ready = self.accepting = self.may_accept = False
             self.split = None
             self._changed()
 

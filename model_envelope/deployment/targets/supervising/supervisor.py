@@ -140,9 +140,7 @@ class Supervisor:
         self._changes.tell()
         with suppress(TimeoutError):
             async with asyncio.timeout(_UNROUTE_SECONDS):
-                await self._changes.until(
-                    lambda: not any(r.accepting for r in self._fleet.everyone())
-                )
+                await self._changes.until(lambda: not self._takers())
                 return
         raise TargetFailed("A process does not let go of the traffic; see its log.")
 
@@ -229,9 +227,13 @@ class Supervisor:
     def _save(self) -> None:
         self._state.write(self._folder)
 
+    def _takers(self) -> list[Replica]:
+        return [replica for replica in self._fleet.everyone() if replica.may_accept]
+
     def _serves(self, release: str) -> bool:
-        takers = [replica for replica in self._fleet.everyone() if replica.accepting]
-        return bool(takers) and all(taker.launch.release == release for taker in takers)
+        takers = self._takers()
+        mine = [taker for taker in takers if taker.launch.release == release]
+        return mine == takers and any(taker.accepting for taker in mine)
 
     async def _settle_always(self) -> None:
         while True:
