@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from model_envelope.runtime import schemas
 from model_envelope.runtime.spec import FunctionSpec
-from model_envelope.serving.formats import ARROW, JSON, Codec
+from model_envelope.serving.formats import ARROW, CSV, JSON, Codec
 from model_envelope.serving.formats.v2 import HEADER_LENGTH
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
@@ -124,6 +124,8 @@ def column(field: pa.Field, values: list[Any]) -> pa.Table:
     return pa.table({"c": array})
 
 
+# Arrow writes it, but does not read it.
+NOT_FROM_CSV = ("float16",)
 CODECS = {name: codec_of(field) for name, (field, _) in TYPES.items()}
 
 
@@ -150,6 +152,9 @@ def test_values_come_back_as_they_went(name: str, data: st.DataObject) -> None:
     for empty in (b"[]", b'{"columns":{"c":[]}}'):
         written = codec.read(empty, JSON, "native").write(table)
         come_back(codec.read(written.body, JSON, "native").table())
+    as_csv = codec.read(b"[]", JSON, "native", accept=CSV).write(table)
+    if as_csv.media_type == CSV and name not in NOT_FROM_CSV:
+        come_back(codec.read(as_csv.body, CSV, "native").table())
     streamed = codec.read(b"[]", JSON, "native", accept=ARROW).write(table)
     assert streamed.media_type == ARROW
     come_back(codec.read(streamed.body, ARROW, "native").table())

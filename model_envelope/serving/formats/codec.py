@@ -75,6 +75,7 @@ class Codec:
         self.answers = Answers(spec.output)
         self.v2 = V2(spec, self.layout, self.answers, model=model, version=version)
         self._max_rows = max_rows
+        self._can_be_csv = tables.can_be_csv(self.answers.schema)
         self._reader = RowReader(self.layout)
         self.predictions = mlflow.Predictions(spec)
         self._build = direct.builder(spec, self.layout)
@@ -141,7 +142,7 @@ class Codec:
         return Response(tables.write_arrow(table), ARROW)
 
     def _write_csv(self, encode: Encode, table: pa.Table) -> Response:
-        if any(pa.types.is_nested(type_) for type_ in table.schema.types):
+        if not self._can_be_csv:
             return self._write_json(encode, table)
         return Response(tables.write_csv(table), CSV)
 

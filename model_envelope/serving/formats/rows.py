@@ -26,18 +26,16 @@ class RowReader:
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
-        self.record: Any = dict[str, Any]
-        self.columns: Any = dict[str, Any]
+        record: Any = dict[str, Any]
+        columns: Any = dict[str, Any]
         self._typed = all(map(nested.can_be_named, layout.names))
         if self._typed:
             named = list(zip(layout.names, layout.forms, strict=True))
-            self.record = nested.record_type("Record", named)
-            self.columns = nested.record_type(
-                "Columns", [(name, array_of(form)) for name, form in named]
-            )
-        self._one = msgspec.json.Decoder(self.record)
-        self._many = msgspec.json.Decoder(array_of(self.record))
-        self._columnar = msgspec.json.Decoder(self.columns)
+            record = nested.record_type("Record", named)
+            columns = nested.record_type("Columns", [(n, array_of(form)) for n, form in named])
+        self._one = msgspec.json.Decoder(record)
+        self._many = msgspec.json.Decoder(array_of(record))
+        self._columnar = msgspec.json.Decoder(columns)
         self._positional: dict[tuple[str, ...], msgspec.json.Decoder[list[Any]]] = {}
 
     def records(self, body: bytes | msgspec.Raw) -> Columns:

@@ -50,17 +50,21 @@ def read_csv(body: bytes, layout: Layout) -> Columns:
         field.name: field.type.value_type if pa.types.is_dictionary(field.type) else field.type
         for field in layout.schema
     }
-    if any(pa.types.is_nested(type_) for type_ in types.values()):
-        raise BadRequest("CSV cannot hold the nested columns of this model: send JSON.", status=415)
+    unfit = [name for name, type_ in types.items() if not _is_text(type_)]
+    if unfit:
+        raise BadRequest(f"CSV cannot hold the column {unfit[0]!r}: send JSON.", status=415)
     options = pa.csv.ConvertOptions(
         column_types=types,
         null_values=[""],
         strings_can_be_null=True,
         quoted_strings_can_be_null=False,
     )
+    # In a file of one column, an empty line is a missing value.
+    parsing = pa.csv.ParseOptions(ignore_empty_lines=b"," in body.partition(b"\n")[0])
     try:
         table = pa.csv.read_csv(
             io.BytesIO(body),
+            parse_options=parsing,
             read_options=pa.csv.ReadOptions(use_threads=False),
             convert_options=options,
         )
@@ -96,8 +100,29 @@ def write_arrow(table: pa.Table) -> bytes:
     return bytes(sink.getvalue())
 
 
+def can_be_csv(schema: pa.Schema) -> bool:
+    """Whether Arrow writes tables of a schema as CSV."""
+    try:
+        write_csv(schema.empty_table())
+    except (pa.ArrowException, NotImplementedError):
+        return False
+    return all(map(_is_text, schema.types))
+
+
 def write_csv(table: pa.Table) -> bytes:
     """CSV with a header."""
+    # In UTC: offsets of other zones once had seconds, which Arrow leaves out.
+    fields = [
+        field.with_type(pa.timestamp(field.type.unit, "UTC"))
+        if pa.types.is_timestamp(field.type) and field.type.tz
+        else field
+        for field in table.schema
+    ]
     sink = pa.BufferOutputStream()
-    pa.csv.write_csv(table, sink)
+    pa.csv.write_csv(table.cast(pa.schema(fields)), sink)
     return bytes(sink.getvalue())
+
+
+def _is_text(type_: pa.DataType) -> bool:
+    """Whether CSV shows every value of a type: not bytes, and nothing nested."""
+    return not pa.types.is_nested(type_) and "binary" not in str(type_)
