@@ -24,7 +24,6 @@ SERVE = (
     "httptools>=0.6",
     "msgspec>=0.20",
     "prometheus-client>=0.20",
-    "starlette>=0.41,<2",
     "uvicorn>=0.32",
     "uvloop>=0.21; sys_platform != 'win32'",
 )

@@ -27,11 +27,11 @@ def test_a_lock_tells_the_environment_it_was_made_of() -> None:
     own = Distribution(name="six", version="1.17", direct=True)
     carried = Distribution(name="travelling", version="0.1", source="file:///x")
     environment = describe([own, carried])
-    lock = f"six==1.17.0{HASHES}starlette==1.1{HASHES}"
+    lock = f"six==1.17.0{HASHES}uvicorn==1.1{HASHES}"
     extended = locked_environment(environment, lock)
-    added = Distribution(name="starlette", version="1.1")
-    assert extended.distributions == (own, added, carried)
-    assert extended == replace(describe([own, added, carried]), python=environment.python)
+    added = Distribution(name="uvicorn", version="1.1")
+    assert extended.distributions == (own, carried, added)
+    assert extended == replace(describe([own, carried, added]), python=environment.python)
     assert len({extended.digest, environment.digest, service_key(environment)}) == 3
 
 
@@ -41,6 +41,6 @@ def test_what_is_no_lock_is_refused() -> None:
 
 
 def test_a_models_own_copy_of_what_a_service_needs_is_refused() -> None:
-    ours = Distribution(name="Starlette", version="1.0", source="git+https://x/starlette@1")
-    with pytest.raises(EnvironmentNotBuildable, match=r"starlette.*brings its own.*git\+https"):
-        locked_environment(describe([ours]), f"starlette==1.1{HASHES}")
+    ours = Distribution(name="Uvicorn", version="1.0", source="git+https://x/uvicorn@1")
+    with pytest.raises(EnvironmentNotBuildable, match=r"uvicorn.*brings its own.*git\+https"):
+        locked_environment(describe([ours]), f"uvicorn==1.1{HASHES}")

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import tritonclient.http as triton
 
 from model_envelope.serving.plan import ServicePlan
 from tests.integration.serving.support import Service
 
-triton = pytest.importorskip("tritonclient.http")
 
 FRAME = pd.DataFrame(
     {

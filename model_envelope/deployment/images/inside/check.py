@@ -8,7 +8,7 @@ import py_compile
 import sys
 from pathlib import Path
 
-_NEEDED = ("ctypes", "ssl", "pyarrow", "httptools", "msgspec", "starlette", "uvicorn", "uvloop")
+_NEEDED = ("ctypes", "ssl", "pyarrow", "httptools", "msgspec", "uvicorn", "uvloop")
 
 
 def main() -> None:
