@@ -13,7 +13,6 @@ import tritonclient.http as triton
 from model_envelope.serving.plan import ServicePlan
 from tests.integration.serving.support import Service
 
-
 FRAME = pd.DataFrame(
     {
         "price": [0.1, np.nan, 2.5],
