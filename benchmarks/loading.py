@@ -82,7 +82,7 @@ class Running:
             raise RuntimeError(f"{self.server.name}: {answer.status} {text!r}")
         return answer.status == 200
 
-    def load(self, rows: int, connections: int, seconds: float) -> dict[str, Any]:
+    def load(self, rows: int, connections: int, seconds: int) -> dict[str, Any]:
         """Requests a second, latencies in ms, and CPU ms of a request."""
         with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
             script.write(_WRK.format(body=json.dumps(self.server.body(rows))))
@@ -93,7 +93,7 @@ class Running:
                     wrk(),
                     "-t1",
                     f"-c{connections}",
-                    f"-d{seconds:g}s",
+                    f"-d{seconds}s",
                     "--timeout=30s",
                     f"-s{script.name}",
                     f"http://127.0.0.1:{self.port}{self.server.path}",

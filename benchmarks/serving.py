@@ -1,6 +1,6 @@
 """Online inference beside MLflow's and BentoML's servers, and beside a hello world.
 
-    python -m benchmarks.serving [--seconds 5] [--only ours,mlflow,…]
+    python -m benchmarks.serving [--seconds 2] [--turns 7] [--only mlflow,bentoml]
 
 The same regression over a DataFrame of ten columns behind every server, one worker each;
 requests in each server's own JSON, made by wrk (apt-get install wrk) on this machine. A
@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,6 @@ from model_envelope.isolation import fetch_all, service_plan
 COLUMNS = [f"f{i}" for i in range(10)]
 CASES = ((1, 16), (1, 64), (100, 16))
 """Rows of a body, and connections."""
-TURNS = 9
 
 _BENTOML = "1.4.30"
 
@@ -78,58 +78,81 @@ class Regression:
 def main() -> None:
     """Measure and print."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--seconds", type=float, default=5)
-    options.add_argument("--only", default="ours,mlflow,bentoml")
+    options.add_argument("--seconds", type=int, default=2, help="of each load")
+    options.add_argument("--turns", type=int, default=7)
+    options.add_argument("--only", default="mlflow,bentoml", help="peers to measure")
     arguments = options.parse_args()
     loading.wrk()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         file = folder / "sample.json"
         sample().to_json(file, orient="split", double_precision=15)
-        rows = []
-        for server in servers(folder, file, arguments.only.split(",")):
-            rows += measure(server, arguments.seconds)
-        report.show("serving a DataFrame model", rows, **ratios(rows))
-        rows, found = beside_hello(folder)
+        measure = partial(by_turns, turns=arguments.turns, seconds=arguments.seconds)
+        rows, found = measure(frame_servers(folder, file, arguments.only.split(",")), CASES)
+        report.show("serving a DataFrame model", rows, **found)
+        rows, found = measure(array_servers(folder), ((1, 16), (1, 64)))
         report.show("serving an array model", rows, **found)
 
 
-def measure(server: Server, seconds: float) -> list[dict[str, Any]]:
-    """All cases on one server."""
-    with loading.started(server) as running:
-        running.load(1, 16, 1)  # what happens at first only is no part of it
-        found = [running.load(*case, seconds) for case in CASES]
-        return [
-            row
-            | {"first answer s": running.seconds_to_first_answer, "MB": loading.megabytes(running)}
-            for row in found
-        ]
+def by_turns(
+    servers: Sequence[Server], cases: Sequence[tuple[int, int]], *, turns: int, seconds: int
+) -> tuple[list[dict[str, Any]], dict[str, float]]:
+    """Medians of each server, and by how much the first one is better than each other.
 
-
-def ratios(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """Ours over the others; best of what a peer offers."""
-    found = {}
-    ours = {(r["rows"], r["connections"]): r for r in rows if r["server"] == "ours"}
-    for other in rows:
-        mine = ours.get((other["rows"], other["connections"]))
-        if mine is None or other is mine:
-            continue
-        name = f"{other['server']}_{other['rows']}x{other['connections']}"
-        found[f"{name}_requests"] = mine["requests/s"] / other["requests/s"]
-        found[f"{name}_p99"] = other["p99 ms"] / mine["p99 ms"]
-        found[f"{name}_cpu"] = other["CPU ms/request"] / mine["CPU ms/request"]
-        found[f"{other['server']}_start"] = other["first answer s"] / mine["first answer s"]
-    return found
-
-
-def beside_hello(folder: Path) -> tuple[list[dict[str, Any]], dict[str, float]]:
-    """An array model and a hello world on one uvicorn, by turns: medians, and ours over it.
-
-    Each ratio is of two turns that follow each other, so that what else the machine does
-    meets both.
+    All servers are up, and each ratio is of loads that follow each other, so that what
+    else the machine does meets all of them.
     """
-    regression = fitted()
-    coefficients = np.asarray(regression.coef_)
+    rows: list[dict[str, Any]] = []
+    ratios: dict[str, float] = {}
+    with ExitStack() as stack:
+        running = [stack.enter_context(loading.started(server)) for server in servers]
+        for case in cases:
+            for one in running:
+                one.load(*case, 1)  # what happens at first only is no part of it
+            taken = [[one.load(*case, seconds) for one in running] for _ in range(turns)]
+            for one, loads in zip(running, zip(*taken, strict=True), strict=True):
+                rows.append(middle(loads) | once(one))
+                if one is not running[0]:
+                    ours = [load[0] for load in taken]
+                    name = f"{one.server.name.replace(' ', '_')}_{case[0]}x{case[1]}"
+                    ratios |= {f"{name}_{key}": ratio for key, ratio in compare(ours, loads)}
+    for row in rows[1 : len(servers)]:
+        ratios[f"{row['server'].replace(' ', '_')}_start"] = (
+            row["first answer s"] / rows[0]["first answer s"]
+        )
+    return rows, ratios
+
+
+def compare(
+    ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]]
+) -> Iterator[tuple[str, float]]:
+    """How many times better ours is, by what."""
+    pairs = list(zip(ours, theirs, strict=True))
+    yield "requests", report.median([a["requests/s"] / b["requests/s"] for a, b in pairs])
+    yield "p99", report.median([b["p99 ms"] / a["p99 ms"] for a, b in pairs])
+    yield "cpu", report.median([b["CPU ms/request"] / a["CPU ms/request"] for a, b in pairs])
+
+
+def middle(loads: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The median of each number of some loads of one server; errors together."""
+    found = {
+        key: report.median([load[key] for load in loads]) if isinstance(value, float) else value
+        for key, value in loads[0].items()
+    }
+    return found | {"errors": sum(load["errors"] for load in loads)}
+
+
+def once(running: loading.Running) -> dict[str, float]:
+    """What is measured once for a server."""
+    return {
+        "first answer s": running.seconds_to_first_answer,
+        "MB": loading.megabytes(running),
+    }
+
+
+def array_servers(folder: Path) -> list[Server]:
+    """An array model, and a hello world on the same uvicorn."""
+    coefficients = np.asarray(fitted().coef_)
 
     def model(block: Any) -> Any:
         return block @ coefficients
@@ -141,42 +164,22 @@ def beside_hello(folder: Path) -> tuple[list[dict[str, Any]], dict[str, float]]:
         path="/predict",
         body=array_records,
     )
-    ours = envelope_server(folder, "array", model, sample().to_numpy(), array_records)
-    with ExitStack() as stack:
-        both = [stack.enter_context(loading.started(server)) for server in (hello, ours)]
-        rows, found = [], {}
-        for connections in (16, 64):
-            for running in both:
-                running.load(1, connections, 1)
-            turns = [[running.load(1, connections, 1) for running in both] for _ in range(TURNS)]
-            rows += [middle(turn) for turn in zip(*turns, strict=True)]
-            for key in ("requests/s", "CPU ms/request"):
-                ratio = report.median([ours[key] / hello[key] for hello, ours in turns])
-                found[f"{key.split('/')[0]}_over_hello_{connections}"] = ratio
-    return rows, found
+    return [
+        envelope_server(folder, "array", model, sample().to_numpy(), array_records),
+        hello,
+    ]
 
 
-def middle(turns: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The median of each number of some loads of one server."""
-    return {
-        key: report.median([turn[key] for turn in turns]) if isinstance(value, float) else value
-        for key, value in turns[0].items()
-    }
+def frame_servers(folder: Path, file: Path, peers: Sequence[str]) -> list[Server]:
+    """The same model of a frame, ours first."""
+    regression = fitted()
 
+    def model(frame: pd.DataFrame) -> Any:
+        return regression.predict(frame)
 
-def servers(folder: Path, file: Path, only: list[str]) -> Iterator[Server]:
-    """The servers, each made when it is its turn."""
-    if "ours" in only:
-        regression = fitted()
-
-        def model(frame: pd.DataFrame) -> Any:
-            return regression.predict(frame)
-
-        yield envelope_server(folder, "frame", model, sample(), records)
-    if "mlflow" in only:
-        yield mlflow_server(folder, file)
-    if "bentoml" in only:
-        yield bentoml_server(folder, file)
+    found = [envelope_server(folder, "frame", model, sample(), records)]
+    makers = {"mlflow": mlflow_server, "bentoml": bentoml_server}
+    return found + [makers[name](folder, file) for name in peers if name]
 
 
 def envelope_server(folder: Path, name: str, model: Any, data: Any, body: Any) -> Server:
