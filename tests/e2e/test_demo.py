@@ -111,5 +111,7 @@ def test_the_example_dags_can_be_imported_and_nothing_beside_them_is_parsed(
         "client_ltv_predict",
         "client_ltv_on_new_model",
         "client_ltv_weekly_if_new",
+        "continuous_deployment",
+        "model_deploy",
     }
     assert {Path(dag.fileloc).parent for dag in bag.dags.values()} == {DAGS}
