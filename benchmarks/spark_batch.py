@@ -34,7 +34,8 @@ from model_envelope.batch.run import SparkOptions
 
 NAMES = [f"x{i}" for i in range(10)]
 WEIGHTS = [i / 10 for i in range(10)]
-MASTER = "local[2]"
+CORES = 2
+MASTER = f"local[{CORES}]"
 CONF = {"spark.driver.memory": "4g"}
 
 PEER = """
@@ -101,7 +102,7 @@ def main() -> None:
             "model-envelope, direct": ours(client, envelope, folder, "direct"),
             "model-envelope, general": ours(client, envelope, folder, "general"),
             **theirs(model, folder, given, ["udf"] if given.heavy else ["udf", "native"]),
-            "the model alone, one core": alone(model, folder, given.times),
+            "the model alone": alone(model, folder, given.times),
         }
     show(found, given.rows, "heavy" if given.heavy else "cheap")
 
@@ -212,7 +213,9 @@ def show(found: dict[str, list[list[float]]], rows: int, model: str) -> None:
         direct_rows_per_cpu_second_over_mlflow=udf / cpu["model-envelope, direct"],
         general_rows_per_cpu_second_over_mlflow=udf / cpu["model-envelope, general"],
         direct_wall_over_compute_on_two_cores=wall["model-envelope, direct"]
-        / (wall["the model alone, one core"] / 2),
+        / (cpu["the model alone"] / CORES),
+        general_wall_over_compute_on_two_cores=wall["model-envelope, general"]
+        / (cpu["the model alone"] / CORES),
     )
 
 
