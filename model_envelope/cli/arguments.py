@@ -52,6 +52,10 @@ Query = Annotated[
 
 Format = Annotated[output.Page, typer.Option("--output", "-o", help="For people, or for programs.")]
 
+RowsFormat = Annotated[
+    output.Rows, typer.Option("--output", "-o", help="For people, or for programs.")
+]
+
 Limit = Annotated[
     int | None,
     typer.Option(

@@ -95,14 +95,11 @@ def _rows(
 
 
 def _write(rows: list[list[Any]], columns: tuple[str, ...], format_: Rows) -> None:
-    if format_ is Rows.json:
-        output.records(dict(zip(columns, row, strict=True)) for row in rows)
-    elif format_ is Rows.csv:
-        output.comma_separated(columns, rows)
-    elif rows:
+    if format_ is Rows.table:
         shown = [i for i, name in enumerate(columns) if name not in ("saved_at", "type")]
-        headings = [columns[i] for i in shown]
-        output.table(headings, [[row[i] for i in shown] for row in rows], whole=("envelope_id",))
+        columns = tuple(columns[i] for i in shown)
+        rows = [[row[i] for i in shown] for row in rows]
+    output.listing(format_, columns, rows, whole=("envelope_id",))
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -80,6 +80,32 @@ def table(
     _print(grid, title)
 
 
+def listing(
+    format_: Rows,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    whole: Sequence[str],
+    items: Iterable[Any] | None = None,
+) -> None:
+    """Write rows in the form that was asked for; no table where there are none.
+
+    Args:
+        format_: the form.
+        columns: their names.
+        rows: values.
+        whole: columns of a table that are never broken into lines.
+        items: what JSON has instead of the rows by column.
+    """
+    if format_ is Rows.json:
+        by_column = (dict(zip(columns, row, strict=True)) for row in rows)
+        records(by_column if items is None else items)
+    elif format_ is Rows.csv:
+        comma_separated(columns, rows)
+    elif rows:
+        table(columns, rows, whole=whole)
+
+
 def facts(pairs: Iterable[tuple[str, Any]], *, title: str = "") -> None:
     """Write names and values, one line each; those without a value are left out."""
     from rich.table import Table

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from model_envelope.cli import completing, output
-from model_envelope.cli.arguments import Context, Format
+from model_envelope.cli.arguments import Context, Format, RowsFormat
 from model_envelope.cli.output import Page, Rows
 from model_envelope.cli.session import session
 from model_envelope.cli.text import cell
@@ -72,15 +72,10 @@ def apply(
 @rules.command("list")
 def list_(
     context: Context,
-    format_: Annotated[
-        Rows, typer.Option("--output", "-o", help="For people, or for programs.")
-    ] = Rows.table,
+    format_: RowsFormat = Rows.table,
 ) -> None:
     """List the rules, paused ones too."""
     found = session(context).client.rules()
-    if format_ is Rows.json:
-        output.records(map(_as_json, found))
-        return
     columns = ("rule", "revision", "service", "target", "paused", "when")
     rows = [
         (
@@ -93,10 +88,8 @@ def list_(
         )
         for record in found
     ]
-    if format_ is Rows.csv:
-        output.comma_separated(columns, rows)
-    elif rows:
-        output.table(columns, rows, whole=("rule", "service"))
+    whole = ("rule", "service")
+    output.listing(format_, columns, rows, whole=whole, items=map(_as_json, found))
 
 
 @rules.command()
@@ -124,15 +117,10 @@ def history(
     context: Context,
     name: Name,
     *,
-    format_: Annotated[
-        Rows, typer.Option("--output", "-o", help="For people, or for programs.")
-    ] = Rows.table,
+    format_: RowsFormat = Rows.table,
 ) -> None:
     """List every change of a rule, the first one first."""
     found = session(context).client.rule_history(name)
-    if format_ is Rows.json:
-        output.records(map(_as_json, found))
-        return
     columns = ("at", "by", "revision", "state", "service", "when")
     rows = [
         (
@@ -145,10 +133,7 @@ def history(
         )
         for record in found
     ]
-    if format_ is Rows.csv:
-        output.comma_separated(columns, rows)
-    else:
-        output.table(columns, rows, whole=("at",))
+    output.listing(format_, columns, rows, whole=("at",), items=map(_as_json, found))
 
 
 @rules.command()

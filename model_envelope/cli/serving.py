@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from model_envelope.cli import completing, output
-from model_envelope.cli.arguments import Context, Format, Target
-from model_envelope.cli.output import Page
+from model_envelope.cli.arguments import Context, Format, RowsFormat, Target
+from model_envelope.cli.output import Page, Rows
 from model_envelope.cli.session import FAILED, session
 
 if TYPE_CHECKING:
@@ -84,19 +84,12 @@ def unpin(context: Context, service: Service) -> None:
 
 def services(
     context: Context,
-    format_: Annotated[
-        output.Rows, typer.Option("--output", "-o", help="For people, or for programs.")
-    ] = output.Rows.table,
+    format_: RowsFormat = Rows.table,
 ) -> None:
     """List the services: where they answer, what they run, and what is wanted of them."""
     found = session(context).client.services()
     rows = [_row(record) for record in found]
-    if format_ is output.Rows.json:
-        output.records(dict(zip(_COLUMNS, row, strict=True)) for row in rows)
-    elif format_ is output.Rows.csv:
-        output.comma_separated(_COLUMNS, rows)
-    elif rows:
-        output.table(_COLUMNS, rows, whole=("service", "url"))
+    output.listing(format_, _COLUMNS, rows, whole=("service", "url"))
 
 
 def service(context: Context, name: Service, *, format_: Format = Page.table) -> None:
@@ -161,9 +154,7 @@ def reconcile(
     retry: Annotated[
         bool, typer.Option("--retry", help="Also what waits for its time after a failure.")
     ] = False,
-    format_: Annotated[
-        output.Rows, typer.Option("--output", "-o", help="For people, or for programs.")
-    ] = output.Rows.table,
+    format_: RowsFormat = Rows.table,
 ) -> None:
     """Make what services run equal to what is wanted of them; exits with 1 where it is not.
 
@@ -172,12 +163,7 @@ def reconcile(
     found = session(context).client.reconcile(only or None, retry=retry, tell=_tell())
     columns = ("service", "outcome", "envelope", "url", "retry_at", "reason")
     rows = [(o.service, o.action, o.envelope_id, o.url, o.retry_at, o.reason) for o in found]
-    if format_ is output.Rows.json:
-        output.records(dict(zip(columns, row, strict=True)) for row in rows)
-    elif format_ is output.Rows.csv:
-        output.comma_separated(columns, rows)
-    elif rows:
-        output.table(columns, rows, whole=("service", "outcome"))
+    output.listing(format_, columns, rows, whole=("service", "outcome"))
     if not all(_is_good(outcome) for outcome in found):
         raise typer.Exit(FAILED)
 
