@@ -9,6 +9,9 @@ from typing import Any
 
 from model_envelope.errors import InvalidInput
 
+Checks = Mapping[str, tuple[str, Callable[[Any], bool]]]
+"""By option: what its value must be, for people, and whether a value is that."""
+
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 # What decides which code runs is the platform's to say.
 _RESERVED = re.compile(r"PYTHON.*|LD_.*|DYLD_.*|MODEL_ENVELOPE_.*|PATH|HOME|TMPDIR", re.IGNORECASE)
@@ -36,25 +39,37 @@ def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         InvalidInput: some are unknown or wrong; names all of them.
     """
+    return complete("process", options, DEFAULTS, CHECKS)
+
+
+def complete(
+    kind: str, options: Mapping[str, Any], defaults: Mapping[str, Any], checks: Checks
+) -> dict[str, Any]:
+    """Options of a target complete with its defaults.
+
+    Args:
+        kind: of the target.
+        options: as they were given.
+        defaults: every option that there is, `env` among them.
+        checks: what the values must be.
+
+    Raises:
+        InvalidInput: some are unknown or wrong; names all of them.
+    """
     problems = [
-        f"{name!r} is unknown; there are {', '.join(DEFAULTS)}"
+        f"{name!r} is unknown; there are {', '.join(defaults)}"
         for name in options
-        if name not in DEFAULTS
+        if name not in defaults
     ]
-    given = {**DEFAULTS, **{key: value for key, value in options.items() if key in DEFAULTS}}
-    problems += wrong(given)
-    if problems:
-        raise InvalidInput("Options of the target 'process': " + "; ".join(problems) + ".")
-    return given | {"env": dict(given["env"])}
-
-
-def wrong(given: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the values of options that are known here, one line each."""
-    return [
+    given = {**defaults, **{key: value for key, value in options.items() if key in defaults}}
+    problems += [
         f"{name} must be {what}, not {given[name]!r:.80}"
-        for name, (what, fits) in _CHECKS.items()
-        if name in given and not fits(given[name])
+        for name, (what, fits) in checks.items()
+        if not fits(given[name])
     ]
+    if problems:
+        raise InvalidInput(f"Options of the target {kind!r}: " + "; ".join(problems) + ".")
+    return given | {"env": dict(given["env"])}
 
 
 def thread_variables(threads: int | None) -> dict[str, str]:
@@ -91,7 +106,7 @@ def _or_none(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: value is None or fits(value)
 
 
-_CHECKS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+CHECKS: Checks = {
     "host": ("an IP address of this machine", _is_address),
     "port": ("a port from 1 to 65535, or None", _or_none(_whole(1, 65535))),
     "replicas": ("a number from 1 to 64", _whole(1, 64)),
