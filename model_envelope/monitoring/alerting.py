@@ -15,9 +15,11 @@ from model_envelope.errors import InvalidInput
 from model_envelope.monitoring.scraping import JOB
 from model_envelope.monitoring.watched import Watched
 
+PREDICTIONS = 'route!~"/livez|/readyz|/ping|/metrics|/-/.*"'
+"""Matches series of what clients ask, not of what watches the service."""
+
 _REQUESTS = "model_envelope_requests_total"
 _SECONDS = "model_envelope_request_duration_seconds_bucket"
-_PROBES = 'route!~"/livez|/readyz|/ping|/metrics|/-/.*"'
 _BY = "service, envelope_id, team, owner"
 _DAY = 86_400
 
@@ -77,10 +79,10 @@ def alert_rules(
 
 
 def _recorded() -> list[dict[str, str]]:
-    errors = f'sum by ({_BY}) (rate({_REQUESTS}{{{_PROBES},status=~"5.."}}[2m]))'
-    total = f"sum by ({_BY}) (rate({_REQUESTS}{{{_PROBES}}}[2m]))"
-    refused = f'sum by ({_BY}) (rate({_REQUESTS}{{{_PROBES},status="429"}}[2m]))'
-    p99 = f"histogram_quantile(0.99, sum by (le, {_BY}) (rate({_SECONDS}{{{_PROBES}}}[5m])))"
+    errors = f'sum by ({_BY}) (rate({_REQUESTS}{{{PREDICTIONS},status=~"5.."}}[2m]))'
+    total = f"sum by ({_BY}) (rate({_REQUESTS}{{{PREDICTIONS}}}[2m]))"
+    refused = f'sum by ({_BY}) (rate({_REQUESTS}{{{PREDICTIONS},status="429"}}[2m]))'
+    p99 = f"histogram_quantile(0.99, sum by (le, {_BY}) (rate({_SECONDS}{{{PREDICTIONS}}}[5m])))"
     return [
         {"record": "model_envelope:requests:rate2m", "expr": total},
         # A service without errors has no such series: its ratio is zero.

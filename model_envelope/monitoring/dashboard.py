@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from model_envelope.monitoring.alerting import PREDICTIONS
+
 _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 _HERE = 'service=~"$service"'
-_PROBES = 'route!~"/livez|/readyz|/ping|/metrics|/-/.*"'
 _WIDTH, _HEIGHT, _COLUMNS = 8, 8, 3
 
 
@@ -54,7 +55,7 @@ def dashboard() -> dict[str, Any]:
             "Answers by status",
             "reqps",
             "sum by (service, status) (rate(model_envelope_requests_total{%s,"
-            + _PROBES
+            + PREDICTIONS
             + "}[2m]))",
             "{{service}} {{status}}",
         ),
