@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import psutil
 import pytest
+
+from tests.conftest import free_port
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
@@ -118,7 +119,7 @@ class StandaloneAirflow:
         self.log = home / "standalone.log"
         shutil.copytree(dags, home / "dags", ignore=shutil.ignore_patterns("__pycache__"))
         (home / "passwords.json").write_text(json.dumps({"admin": PASSWORD["password"]}))
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -146,8 +147,8 @@ class StandaloneAirflow:
             "AIRFLOW__API__PORT": str(self.port),
             "AIRFLOW__API__BASE_URL": self.url,
             "AIRFLOW__API__WORKERS": "1",
-            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(_free_port()),
-            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(_free_port()),
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
             **further,
         }
 
@@ -208,9 +209,3 @@ class StandaloneAirflow:
             except ProcessLookupError:
                 continue
         self._process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ import yaml
 import model_envelope as me
 from model_envelope.monitoring.watched import watched
 from model_envelope.monitoring.writing import write
+from tests.conftest import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -52,7 +52,7 @@ def service(shared_cache: Path) -> Iterator[str]:
 @pytest.fixture
 def watchers(service: str, tmp_path: Path) -> Iterator[tuple[str, str]]:
     """Base URLs of a Prometheus and an Alertmanager that read what is written for them."""
-    prometheus, alertmanager = _free_port(), _free_port()
+    prometheus, alertmanager = free_port(), free_port()
     base = {
         "receivers": [{"name": "everybody"}, {"name": "team-growth"}],
         "route": {"receiver": "everybody"},
@@ -170,9 +170,3 @@ def _running(folder: Path, program: str, *arguments: str) -> Iterator[None]:
         finally:
             process.terminate()
             process.wait(30)
-
-
-def _free_port() -> int:
-    with closing(socket.socket()) as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
