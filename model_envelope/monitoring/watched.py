@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from urllib.parse import urlsplit
 
 from model_envelope.deployment.targets.opening import open_target
@@ -37,26 +36,30 @@ class Watched:
 
 def watched(platform: Platform) -> tuple[Watched, ...]:
     """Every live service, by name; a target that does not answer leaves the stable URLs."""
-    services = [s for s in platform.store.services() if s.live_deployment and s.url]
-    kinds = {str(service.target["kind"]) for service in services}
+    services = platform.store.services()
+    kinds = {str(service.target["kind"]) for service in services if service.live_deployment}
     running = {found.release: found for kind in kinds for found in _running(platform, kind)}
-    return tuple(_watched(platform, service, running) for service in services)
-
-
-def _watched(platform: Platform, service: Any, running: dict[str, Running]) -> Watched:
-    record = platform.store.get(service.live_envelope)
-    found = running.get(service.live_deployment)
-    direct = tuple(a for a in (found.addresses if found else ()) if urlsplit(a).scheme == "http")
-    return Watched(
-        service=service.name,
-        envelope_id=record.id,
-        deployment=service.live_deployment,
-        kind=str(service.target["kind"]),
-        created_at=record.created_at,
-        reproducible=record.reproducible,
-        addresses=direct or (service.url,),
-        owners={key: record.tags[key] for key in OWNERS if key in record.tags},
+    records = platform.store.records([s.live_envelope for s in services if s.live_envelope])
+    return tuple(
+        Watched(
+            service=service.name,
+            envelope_id=record.id,
+            deployment=service.live_deployment,
+            kind=str(service.target["kind"]),
+            created_at=record.created_at,
+            reproducible=record.reproducible,
+            addresses=_direct(running.get(service.live_deployment)) or (service.url,),
+            owners={key: record.tags[key] for key in OWNERS if key in record.tags},
+        )
+        for service in services
+        if service.live_deployment and service.url
+        if (record := records.get(service.live_envelope or ""))
     )
+
+
+def _direct(found: Running | None) -> tuple[str, ...]:
+    """Replicas that Prometheus can scrape one by one."""
+    return tuple(a for a in (found.addresses if found else ()) if urlsplit(a).scheme == "http")
 
 
 def _running(platform: Platform, kind: str) -> Iterable[Running]:

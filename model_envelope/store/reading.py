@@ -78,6 +78,13 @@ def latest(connection: Connection, query: TagQuery) -> EnvelopeRecord | None:
     return None if found is None else get(connection, found)
 
 
+def by_dag_run(connection: Connection, dag_run: str, limit: int) -> list[EnvelopeRecord]:
+    """What a run of a DAG saved, the latest first; see `lineage`."""
+    chosen = select(envelope).where(live, envelope.c.dag_run == dag_run)
+    newest = chosen.order_by(envelope.c.revision.desc()).limit(limit)
+    return load(connection, connection.execute(newest).all())
+
+
 def tag_facets(
     connection: Connection, query: TagQuery, keys: Collection[str] | None, top: int
 ) -> tuple[TagFacet, ...]:
@@ -129,6 +136,11 @@ def by_ids(connection: Connection, ids: Sequence[str]) -> list[EnvelopeRecord]:
     """The records of some ids, in their order."""
     found = {record.id: record for record in _load(connection, envelope.c.id.in_(ids))}
     return [found[envelope_id] for envelope_id in ids]
+
+
+def there(connection: Connection, ids: Collection[str]) -> dict[str, EnvelopeRecord]:
+    """Those of some envelopes that were not deleted."""
+    return {record.id: record for record in _load(connection, live, envelope.c.id.in_(ids))}
 
 
 def _load(connection: Connection, *where: ColumnElement[bool]) -> list[EnvelopeRecord]:

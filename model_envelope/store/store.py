@@ -19,6 +19,7 @@ from model_envelope.store import (
     changes,
     collecting,
     disk,
+    lineage,
     locks,
     metrics,
     paging,
@@ -175,6 +176,10 @@ class Store(RuleBook, ServiceLedger):
         """
         return self._database.read(lambda c: reading.resolve(c, prefix))
 
+    def records(self, envelope_ids: Collection[str]) -> dict[str, EnvelopeRecord]:
+        """Envelopes by their ids, as many as there are; deleted ones are left out."""
+        return self._database.read(lambda c: reading.there(c, envelope_ids))
+
     def query(
         self,
         query: TagQuery,
@@ -207,6 +212,13 @@ class Store(RuleBook, ServiceLedger):
     def latest(self, query: TagQuery) -> EnvelopeRecord | None:
         """The match that was committed last."""
         return self._database.read(lambda c: reading.latest(c, query))
+
+    def envelopes_of_run(
+        self, dag_id: str, run_id: str, limit: int = 500
+    ) -> tuple[EnvelopeRecord, ...]:
+        """What a run of a DAG saved, the latest first."""
+        key = lineage.key(dag_id, run_id)
+        return self._database.read(lambda c: tuple(reading.by_dag_run(c, key, limit)))
 
     def near_misses(
         self, query: TagQuery, *, include_archived: bool = False
@@ -420,15 +432,25 @@ class Store(RuleBook, ServiceLedger):
         return self._database.write(lambda c: locks.put(c, digest, text))
 
     def start_batch(
-        self, run_key: str, envelope_id: str, request: Mapping[str, Any]
+        self,
+        run_key: str,
+        envelope_id: str,
+        request: Mapping[str, Any],
+        airflow: Mapping[str, str] = NOTHING,
     ) -> BatchRecord:
         """Begin a run, or take it up again with the envelope of its first try.
+
+        Args:
+            run_key: names the logical run.
+            envelope_id: what is to predict, unless an earlier try settled it.
+            request: what was asked, as JSON.
+            airflow: the task that does it, if any; see `environment.provenance`.
 
         Raises:
             InvalidInput: the run key is empty or too long.
             EnvelopeNotFound: there is no such envelope.
         """
-        return self._database.write(lambda c: runs.start(c, run_key, envelope_id, request))
+        return self._database.write(lambda c: runs.start(c, run_key, envelope_id, request, airflow))
 
     def finish_batch(self, run_key: str, result: Mapping[str, Any]) -> BatchRecord:
         """Record what came of a run.
@@ -451,6 +473,13 @@ class Store(RuleBook, ServiceLedger):
     ) -> tuple[BatchRecord, ...]:
         """Runs, the latest first: all, or of one envelope, or the one with a key."""
         return self._database.read(lambda c: runs.find(c, envelope_id, run_key, limit))
+
+    def predictions_of_run(
+        self, dag_id: str, run_id: str, limit: int = 500
+    ) -> tuple[BatchRecord, ...]:
+        """What a run of a DAG predicted, the latest first."""
+        key = lineage.key(dag_id, run_id)
+        return self._database.read(lambda c: runs.by_dag_run(c, key, limit))
 
     # Removing
 

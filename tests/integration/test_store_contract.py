@@ -236,6 +236,14 @@ def test_an_id_can_be_cut_short(store: Store, save: Save, new_manifest: NewManif
             store.resolve(prefix)
 
 
+def test_several_are_got_at_once_but_for_those_that_are_not_there(store: Store, save: Save) -> None:
+    one, two, gone = save(tags={"a": "1"}), save(), save()
+    store.delete(gone.id, HOUR)
+    asked = [two.id, gone.id, new_id(), one.id, two.id]
+    assert store.records(asked) == {one.id: one, two.id: two}
+    assert store.records([]) == {}
+
+
 @pytest.mark.parametrize(
     "prefix", ["", "abc", "%%%%", "____", "ABCD", "abcd' OR '1'='1", "abcd\n", "a" * 21, "../x"]
 )
