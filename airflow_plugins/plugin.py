@@ -1,4 +1,4 @@
-"""What this package adds to Airflow's web server."""
+"""What this package adds to Airflow's web server, and to its tasks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from functools import cached_property
 from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
+
+from model_envelope.airflow_plugins import task_context
 
 
 class ModelEnvelopePlugin(AirflowPlugin):
@@ -16,6 +18,7 @@ class ModelEnvelopePlugin(AirflowPlugin):
     """
 
     name = "model_envelope"
+    listeners = [task_context]  # noqa: RUF012
 
     @cached_property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]

@@ -56,7 +56,8 @@ class Provenance:
     platform: str = ""
     library_version: str = ""
     airflow: Mapping[str, str] = field(default_factory=dict)
-    """`dag_id`, `run_id`, `task_id` when a task saved the model."""
+    """`dag_id`, `run_id`, `task_id`, `try_number`, and of a mapped task `map_index`, when a task
+    saved the model."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

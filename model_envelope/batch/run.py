@@ -27,6 +27,7 @@ from model_envelope.batch.preflight import check_input
 from model_envelope.batch.request import BatchRequest
 from model_envelope.envelope import EnvelopeRecord
 from model_envelope.environment.pack import pack
+from model_envelope.environment.provenance import airflow_task
 from model_envelope.errors import (
     BatchPredictionFailed,
     InvalidInput,
@@ -173,7 +174,9 @@ def batch_predict(
         directory=isolation.fetch(places.artifacts, plan),
         conf=_with_environment(places, record, conf, spark.environment),
     )
-    pinned = places.store.start_batch(request.run_key, record.id, request.described())
+    pinned = places.store.start_batch(
+        request.run_key, record.id, request.described(), airflow_task()
+    )
     if pinned.envelope_id != record.id:  # another try of this run was faster
         raise BatchPredictionFailed(
             f"Run {request.run_key!r} was started at the same moment with envelope "

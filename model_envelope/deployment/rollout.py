@@ -25,6 +25,7 @@ from model_envelope.deployment.lease import Lease
 from model_envelope.deployment.serving_options import read_options
 from model_envelope.deployment.targets.protocol import Platform, Release, Route, Target
 from model_envelope.envelope import EnvelopeRecord
+from model_envelope.environment.provenance import airflow_task
 from model_envelope.errors import DeploymentError, FenceLost, StoreError, TargetFailed
 from model_envelope.store.rows import ServiceRecord, StepState
 
@@ -131,6 +132,7 @@ class Rollout:
             by=self._by,
             generation=self._service.generation,
             target=self._service.target,
+            airflow=airflow_task(),
         )
         try:
             self._bring_up()

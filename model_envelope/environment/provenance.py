@@ -13,11 +13,13 @@ from model_envelope.envelope import Provenance
 from model_envelope.environment.capture import this_platform
 from model_envelope.environment.git import checkout
 
-# Airflow exports these for every task before it runs.
+# Airflow exports these for every task before it runs; the map index is our plugin's doing.
 _AIRFLOW = {
     "dag_id": "AIRFLOW_CTX_DAG_ID",
     "run_id": "AIRFLOW_CTX_DAG_RUN_ID",
     "task_id": "AIRFLOW_CTX_TASK_ID",
+    "map_index": "AIRFLOW_CTX_MAP_INDEX",
+    "try_number": "AIRFLOW_CTX_TRY_NUMBER",
 }
 
 
@@ -37,8 +39,13 @@ def provenance(start: Path | None = None) -> Provenance:
         python=platform.python_version(),
         platform=this_platform(),
         library_version=__version__,
-        airflow={k: os.environ[name] for k, name in _AIRFLOW.items() if os.environ.get(name)},
+        airflow=airflow_task(),
     )
+
+
+def airflow_task() -> dict[str, str]:
+    """The task of Airflow that this process, or one above it, runs in: see `Provenance.airflow`."""
+    return {part: value for part, name in _AIRFLOW.items() if (value := os.environ.get(name))}
 
 
 def _user() -> str:

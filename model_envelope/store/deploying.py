@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, func, or_, select, update
 from sqlalchemy import insert as plain_insert
 
 from model_envelope.errors import DeploymentError
-from model_envelope.store import changes
+from model_envelope.store import changes, lineage
 from model_envelope.store.claiming import guard
 from model_envelope.store.database import printable
 from model_envelope.store.rows import DeploymentRecord, LiveRoute, StepRecord, StepState
@@ -21,7 +21,7 @@ Outcome = Literal["failed", "superseded", "retired"]
 
 BEGINNING = datetime.min.replace(tzinfo=UTC)
 
-COLUMNS = [column for column in deployment.c if column.name != "entered"]
+COLUMNS = [column for column in deployment.c if column.name not in ("entered", "dag_run")]
 
 
 def begin(
@@ -34,6 +34,7 @@ def begin(
     by: str,
     generation: int,
     target: Mapping[str, Any] | None,
+    airflow: Mapping[str, str],
 ) -> DeploymentRecord:
     """Enter an attempt into the ledger; the same id again gives what is there.
 
@@ -65,6 +66,8 @@ def begin(
         "state": "running",
         "reason": "",
         "started_at": moment.at,
+        "airflow": dict(airflow),
+        "dag_run": lineage.run_of(airflow),
     }
     made = plain_insert(deployment).values(values).returning(*COLUMNS)
     begun = _record(connection.execute(made).one())
@@ -224,6 +227,13 @@ def find(
     if envelope_id is not None:
         chosen = chosen.where(deployment.c.envelope_id == envelope_id)
     return tuple(map(_record, connection.execute(chosen)))
+
+
+def by_dag_run(connection: Connection, dag_run: str, limit: int) -> tuple[DeploymentRecord, ...]:
+    """What a run of a DAG deployed, or tried to, the latest first; see `lineage`."""
+    chosen = _chosen(deployment.c.dag_run == dag_run)
+    newest = chosen.order_by(deployment.c.entered.desc()).limit(limit)
+    return tuple(map(_record, connection.execute(newest)))
 
 
 def vain(connection: Connection, by: Collection[str]) -> tuple[DeploymentRecord, ...]:

@@ -89,7 +89,8 @@ class BatchRecord:
     """One run of an envelope over a table.
 
     `run_key` names the logical run, not the try; `request` is what was asked, `result`
-    what came of it (tables, row counts, durations, statistics), both plain JSON.
+    what came of it (tables, row counts, durations, statistics), both plain JSON. `airflow`
+    is the task of the last try, as in `Provenance.airflow`; empty outside Airflow.
     """
 
     run_key: str
@@ -100,6 +101,7 @@ class BatchRecord:
     request: Mapping[str, Any] = field(default_factory=dict)
     result: Mapping[str, Any] | None = None
     error: str | None = None
+    airflow: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -160,7 +162,8 @@ class DeploymentRecord:
     """One attempt to make a service run an envelope.
 
     `target` is what it ran on and with. It was live from `live_from` until just before
-    `live_to`; the periods of one service never overlap.
+    `live_to`; the periods of one service never overlap. `airflow` is the task that made it,
+    as in `Provenance.airflow`; empty outside Airflow.
     """
 
     id: str
@@ -176,6 +179,7 @@ class DeploymentRecord:
     finished_at: datetime | None
     live_from: datetime | None
     live_to: datetime | None
+    airflow: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Select, select, update
 
 from model_envelope.errors import InvalidInput
-from model_envelope.store import changes, reading
+from model_envelope.store import changes, lineage, reading
 from model_envelope.store.database import insert, printable
 from model_envelope.store.rows import BatchRecord, BatchState
 from model_envelope.store.tables import batch_prediction, envelope
 
 MAX_RUN_KEY = 512
 
+COLUMNS = [column for column in batch_prediction.c if column.name != "dag_run"]
+
 
 def start(
-    connection: Connection, run_key: str, envelope_id: str, request: Mapping[str, Any]
+    connection: Connection,
+    run_key: str,
+    envelope_id: str,
+    request: Mapping[str, Any],
+    airflow: Mapping[str, str],
 ) -> BatchRecord:
     """Begin a run, or take it up again with the envelope of its first try.
 
@@ -37,18 +43,22 @@ def start(
     if connection.execute(chosen).scalar() is None:
         raise reading.not_found(pinned)
     moment = changes.tick(connection)
+    this_try = {
+        "state": "running",
+        "started_at": moment.at,
+        "finished_at": None,
+        "request": dict(request),
+        "error": None,
+        "airflow": dict(airflow),
+        "dag_run": lineage.run_of(airflow),
+    }
     statement = insert(connection, batch_prediction).values(
-        run_key=run_key,
-        envelope_id=pinned,
-        state="running",
-        started_at=moment.at,
-        request=dict(request),
+        run_key=run_key, envelope_id=pinned, **this_try
     )
-    again = {"state": "running", "started_at": moment.at, "finished_at": None, "error": None}
     row = connection.execute(
         statement.on_conflict_do_update(
-            index_elements=[batch_prediction.c.run_key], set_={**again, "request": dict(request)}
-        ).returning(*batch_prediction.c)
+            index_elements=[batch_prediction.c.run_key], set_=this_try
+        ).returning(*COLUMNS)
     ).one()
     _append(connection, moment, row.envelope_id, run_key, "running")
     return BatchRecord(**row._mapping)
@@ -81,7 +91,7 @@ def _end(connection: Connection, run_key: str, state: BatchState, **values: Any)
         update(batch_prediction)
         .where(batch_prediction.c.run_key == run_key)
         .values(state=state, finished_at=moment.at, **values)
-        .returning(*batch_prediction.c)
+        .returning(*COLUMNS)
     ).one()
     _append(connection, moment, row.envelope_id, run_key, state)
     return BatchRecord(**row._mapping)
@@ -101,9 +111,22 @@ def find(
     connection: Connection, envelope_id: str | None, run_key: str | None, limit: int
 ) -> tuple[BatchRecord, ...]:
     """Runs, the latest first: all, or of one envelope, or the one with a key."""
-    chosen = select(batch_prediction).order_by(batch_prediction.c.started_at.desc()).limit(limit)
+    chosen = _newest(limit)
     if envelope_id is not None:
         chosen = chosen.where(batch_prediction.c.envelope_id == envelope_id)
     if run_key is not None:
         chosen = chosen.where(batch_prediction.c.run_key == run_key)
+    return _records(connection, chosen)
+
+
+def by_dag_run(connection: Connection, dag_run: str, limit: int) -> tuple[BatchRecord, ...]:
+    """What a run of a DAG predicted, the latest first; see `lineage`."""
+    return _records(connection, _newest(limit).where(batch_prediction.c.dag_run == dag_run))
+
+
+def _newest(limit: int) -> Select[Any]:
+    return select(*COLUMNS).order_by(batch_prediction.c.started_at.desc()).limit(limit)
+
+
+def _records(connection: Connection, chosen: Select[Any]) -> tuple[BatchRecord, ...]:
     return tuple(BatchRecord(**row) for row in connection.execute(chosen).mappings())

@@ -14,7 +14,7 @@ from model_envelope import names
 from model_envelope.envelope import EnvelopeRecord, FileRef, Manifest
 from model_envelope.errors import InvalidInput, LeaseLost, SaveConflict
 from model_envelope.runtime.spec import FunctionSpec
-from model_envelope.store import changes, reading, tagging
+from model_envelope.store import changes, lineage, reading, tagging
 from model_envelope.store import metrics as logged
 from model_envelope.store.database import insert
 from model_envelope.store.rows import MetricPoint
@@ -92,6 +92,7 @@ def commit_envelope(
             environment_digest=manifest.environment.digest,
             reproducible="unproved",
             reproducible_reason="",
+            dag_run=lineage.run_of(manifest.provenance.airflow),
         )
     )
     tagging.add(connection, manifest.id, moment.revision, tags)

@@ -9,7 +9,7 @@ from typing import Any
 
 from model_envelope import names
 from model_envelope.errors import InvalidInput
-from model_envelope.store import claiming, deploying
+from model_envelope.store import claiming, deploying, lineage
 from model_envelope.store.database import Database, as_stored
 from model_envelope.store.deploying import Outcome
 from model_envelope.store.rows import (
@@ -191,6 +191,7 @@ class ServiceLedger:
         by: str,
         generation: int,
         target: Mapping[str, Any] | None = None,
+        airflow: Mapping[str, str] = NOTHING,
     ) -> DeploymentRecord:
         """Enter an attempt into the ledger; the same id again gives what is there.
 
@@ -202,6 +203,7 @@ class ServiceLedger:
             by: who wants it.
             generation: of the service, that this attempt is for.
             target: what it runs on and with; what is wanted of the service unless given.
+            airflow: the task that makes it, if any; see `environment.provenance`.
 
         Raises:
             EnvelopeNotFound: there is no such envelope.
@@ -219,6 +221,7 @@ class ServiceLedger:
                 by=by,
                 generation=generation,
                 target=where,
+                airflow=airflow,
             )
         )
 
@@ -289,6 +292,13 @@ class ServiceLedger:
     ) -> tuple[DeploymentRecord, ...]:
         """Deployments, the newest first: all, of a service, of an envelope."""
         return self._database.read(lambda c: deploying.find(c, service, envelope_id, limit))
+
+    def deployments_of_run(
+        self, dag_id: str, run_id: str, limit: int = 500
+    ) -> tuple[DeploymentRecord, ...]:
+        """What a run of a DAG deployed, or tried to, the latest first."""
+        key = lineage.key(dag_id, run_id)
+        return self._database.read(lambda c: deploying.by_dag_run(c, key, limit))
 
     def live_deployments(self) -> tuple[DeploymentRecord, ...]:
         """What every service runs, by service."""

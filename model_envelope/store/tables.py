@@ -79,6 +79,7 @@ upload = Table(
 )
 
 # `deleted_at` makes it invisible at once; garbage collection removes it after `purge_at`.
+# `dag_run` is the key of the run of a DAG that saved it, see `lineage`.
 envelope = Table(
     "envelope",
     metadata,
@@ -97,6 +98,7 @@ envelope = Table(
     Column("environment_digest", String(64), nullable=False, index=True),
     Column("reproducible", String(8), nullable=False),
     Column("reproducible_reason", Text, nullable=False),
+    Column("dag_run", String(512), index=True),
 )
 
 # The index of everything. `revision` is the envelope's, so that one index range holds
@@ -212,7 +214,8 @@ environment_lock = Table(
 )
 
 # One run of an envelope over a table. `run_key` names the logical run, not the try:
-# a retry takes up the same row and the same envelope.
+# a retry takes up the same row and the same envelope. `airflow` is the task that did it, as
+# in an envelope's provenance, and `dag_run` the key of its run, see `lineage`.
 batch_prediction = Table(
     "batch_prediction",
     metadata,
@@ -224,6 +227,8 @@ batch_prediction = Table(
     Column("request", JSON, nullable=False),
     Column("result", JSON),
     Column("error", Text),
+    Column("airflow", JSON, nullable=False, server_default="{}"),
+    Column("dag_run", String(512), index=True),
     CheckConstraint("state IN ('running', 'done', 'failed')", name="state"),
 )
 
@@ -268,7 +273,8 @@ service = Table(
     Column("updated_at", Timestamp, nullable=False),
 )
 
-# The ledger: one row for each attempt. No foreign keys: it outlives envelopes.
+# The ledger: one row for each attempt. No foreign keys: it outlives envelopes. `airflow` and
+# `dag_run` are of the task that made it, as in `batch_prediction`.
 deployment = Table(
     "deployment",
     metadata,
@@ -286,6 +292,8 @@ deployment = Table(
     Column("finished_at", Timestamp),
     Column("live_from", Timestamp),
     Column("live_to", Timestamp),
+    Column("airflow", JSON, nullable=False, server_default="{}"),
+    Column("dag_run", String(512), index=True),
     Index(None, "service", "entered"),
     CheckConstraint(
         "state IN ('running', 'live', 'failed', 'superseded', 'retired')", name="state"

@@ -99,6 +99,7 @@ def test_runs_predict_each_their_day_and_tell_what_they_did(
     assert task.xcom_pull("predict", key="_link_EnvelopeLink") == link
     (recorded,) = models.store.batch_predictions(run_key=key)
     assert (recorded.state, recorded.envelope_id) == ("done", model)
+    assert models.store.predictions_of_run("predict", run.run_id) == (recorded,)
     with create_session() as session:
         event = session.query(AssetEvent).filter_by(source_run_id=run.run_id).one()
         assert event.asset.name == f"{conf['folder']}/predictions"
@@ -119,6 +120,13 @@ def test_a_mapped_task_without_a_logical_date_takes_the_time_it_was_due(
     assert by_day(conf) == {"2026-03-01T06:00:00Z": (100, 2 * 4950)}
     (recorded,) = models.store.batch_predictions()
     assert recorded.run_key == f"predict_mapped/predict/{run.run_id}[0]"
+    assert recorded.airflow == {
+        "dag_id": "predict_mapped",
+        "run_id": run.run_id,
+        "task_id": "predict",
+        "map_index": "0",
+        "try_number": "1",
+    }
 
 
 def test_without_a_match_the_task_is_skipped(

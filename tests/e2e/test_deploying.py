@@ -75,6 +75,8 @@ def test_the_form_deploys_rolls_back_and_undeploys(
     assert task.xcom_pull("deploy", key="url") == record.url
     assert task.xcom_pull("deploy", key="_link_ServiceLink") == record.url
     assert done.get_task_instance("rollback").state == TaskInstanceState.SKIPPED
+    (deployment,) = services.store.deployments_of_run("model_deploy", done.run_id)
+    assert "map_index" not in deployment.airflow
     run(action="rollback")
     assert services.service(SERVICE).live_envelope == first
     run(action="undeploy")
@@ -102,6 +104,9 @@ def test_continuous_deployment_follows_the_rules_and_tells_the_owner(
     assert run.state == DagRunState.SUCCESS
     assert services.service(SERVICE).live_envelope == good
     assert services.service(SERVICE).desired_by == "rule:best@1"
+    (deployment,) = services.store.deployments_of_run(dag.dag_id, run.run_id)
+    assert (deployment.envelope_id, deployment.state) == (good, "live")
+    assert (deployment.airflow["task_id"], deployment.airflow["map_index"]) == ("deploy", "0")
     # Too little is known of the next one: it waits, and that is no failure.
     services.get(early).set_tags({"stage": "prod"})
     run = dag.test()

@@ -214,11 +214,17 @@ def test_airflow_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CTX_DAG_ID", "train")
     monkeypatch.setenv("AIRFLOW_CTX_DAG_RUN_ID", "manual__2026-01-01")
     monkeypatch.setenv("AIRFLOW_CTX_TASK_ID", "fit")
-    assert provenance(tmp_path).airflow == {
+    monkeypatch.setenv("AIRFLOW_CTX_TRY_NUMBER", "2")
+    monkeypatch.setenv("AIRFLOW_CTX_MAP_INDEX", "")  # it is no mapped one
+    task = {
         "dag_id": "train",
         "run_id": "manual__2026-01-01",
         "task_id": "fit",
+        "try_number": "2",
     }
+    assert provenance(tmp_path).airflow == task
+    monkeypatch.setenv("AIRFLOW_CTX_MAP_INDEX", "0")
+    assert provenance(tmp_path).airflow == {**task, "map_index": "0"}
 
 
 def test_user_without_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
