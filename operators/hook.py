@@ -66,7 +66,7 @@ class ModelEnvelopeHook(BaseHook):
         from model_envelope.artifacts.opening import open_artifacts
         from model_envelope.client.client import Client
 
-        addresses = self._addresses()
+        addresses = self.addresses()
         client = Client(store=addresses.store, artifacts=addresses.artifacts)
         if addresses.aws_conn_id:
             access = s3_access(self.get_connection(addresses.aws_conn_id))
@@ -79,7 +79,7 @@ class ModelEnvelopeHook(BaseHook):
         Raises:
             InvalidInput, StoreError, AirflowNotFoundException: see `client`.
         """
-        return _open_store(self._addresses().store)
+        return _open_store(self.addresses().store)
 
     async def astore(self) -> Store:
         """The same for triggers: neither Airflow nor the database block the event loop.
@@ -110,7 +110,12 @@ class ModelEnvelopeHook(BaseHook):
             return False, str(error)
         return True, f"The store answers; its last revision is {revision}."
 
-    def _addresses(self) -> Addresses:
+    def addresses(self) -> Addresses:
+        """Where the connection points.
+
+        Raises:
+            InvalidInput, AirflowNotFoundException: see `client`.
+        """
         from airflow.sdk.log import mask_secret
 
         try:

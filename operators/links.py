@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode
 
 from airflow.sdk import BaseOperatorLink
+
+from model_envelope.operators.hook import DEFAULT_CONNECTION
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
@@ -15,16 +16,17 @@ if TYPE_CHECKING:
 class EnvelopeLink(BaseOperatorLink):
     """The page of the envelope that a task found; Airflow computes it on the worker.
 
-    Relative, so that it holds wherever Airflow is served. Empty while a task has none.
+    Relative, so that it holds wherever Airflow is served. Empty while a task has none, and
+    for other connections than the default one, of which there are no pages.
     """
 
     name = "Envelope"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """The address of what `operator.envelope_id` names, in the store of its `conn_id`."""
+        """The address of the page of what `operator.envelope_id` names."""
         envelope_id = getattr(operator, "envelope_id", None)
-        connection = urlencode({"connection": getattr(operator, "conn_id", "")})
-        return f"model-envelope/m/{envelope_id}?{connection}" if envelope_id else ""
+        shown = getattr(operator, "conn_id", "") == DEFAULT_CONNECTION
+        return f"plugin/models/m/{envelope_id}" if envelope_id and shown else ""
 
 
 class ServiceLink(BaseOperatorLink):

@@ -10,6 +10,7 @@ import typer
 
 from model_envelope._version import __version__
 from model_envelope.cli import (
+    browsing,
     building,
     finding,
     measuring,
@@ -39,6 +40,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "diff": finding.diff,
         "why": finding.why,
         "metrics": measuring.metrics,
+        "ui": browsing.ui,
     },
     "Use": {"predict": running.predict, "verify": running.verify},
     "Say": {

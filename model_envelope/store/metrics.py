@@ -133,6 +133,19 @@ def metric_rows(
     return {name: list(values) for name, values in zip(columns, found, strict=True)}
 
 
+def last_values(
+    connection: Connection, ids: Collection[str], names: Collection[str] | None
+) -> dict[str, dict[str, float]]:
+    """The last values of scalar metrics, by envelope and name; each envelope has an entry."""
+    found: dict[str, dict[str, float]] = {envelope_id: {} for envelope_id in ids}
+    chosen = select(metric_latest).where(metric_latest.c.envelope_id.in_(ids))
+    if names is not None:
+        chosen = chosen.where(metric_latest.c.name.in_(names))
+    for row in connection.execute(chosen.order_by(metric_latest.c.name)):
+        found[row.envelope_id][row.name] = math.nan if row.value is None else row.value
+    return found
+
+
 def metric_names(connection: Connection, query: TagQuery) -> tuple[str, ...]:
     """The names of everything that matching envelopes logged."""
     chosen = (

@@ -166,6 +166,10 @@ class Store(RuleBook, ServiceLedger):
         """
         return self._database.read(lambda c: reading.get(c, envelope_id))
 
+    def get_many(self, envelope_ids: Collection[str]) -> tuple[EnvelopeRecord, ...]:
+        """The envelopes of some ids, in their order; those that are not there are left out."""
+        return self._database.read(lambda c: reading.some(c, envelope_ids))
+
     def resolve(self, prefix: str) -> EnvelopeRecord:
         """An envelope by the first digits of its id, at least four.
 
@@ -396,6 +400,12 @@ class Store(RuleBook, ServiceLedger):
                 tags=tags,
             )
         )
+
+    def last_values(
+        self, envelope_ids: Collection[str], names: Collection[str] | None = None
+    ) -> dict[str, dict[str, float]]:
+        """The last values of scalar metrics, by envelope and name; all names unless given."""
+        return self._database.read(lambda c: metrics.last_values(c, envelope_ids, names))
 
     def metric_names(self, query: TagQuery) -> tuple[str, ...]:
         """The names of everything that matching envelopes logged."""

@@ -95,7 +95,7 @@ def test_runs_predict_each_their_day_and_tell_what_they_did(
     assert task.xcom_pull("predict") == model
     key = f"predict/predict/{run.run_id}"
     assert task.xcom_pull("predict", key="run_key") == key
-    link = f"model-envelope/m/{model}?connection=model_envelope_default"
+    link = f"plugin/models/m/{model}"
     assert task.xcom_pull("predict", key="_link_EnvelopeLink") == link
     (recorded,) = models.store.batch_predictions(run_key=key)
     assert (recorded.state, recorded.envelope_id) == ("done", model)

@@ -34,7 +34,7 @@ def test_it_gives_the_id_of_any_match(models: Client, dags: dict[str, DAG]) -> N
     assert run.state == DagRunState.SUCCESS
     task = run.get_task_instance("wait")
     assert task.xcom_pull("wait") == model
-    link = f"model-envelope/m/{model}?connection=model_envelope_default"
+    link = f"plugin/models/m/{model}"
     assert task.xcom_pull("wait", key="_link_EnvelopeLink") == link
 
 

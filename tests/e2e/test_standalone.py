@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
 
 import pandas as pd
 import psutil
@@ -64,26 +63,6 @@ def test_the_api_shows_the_store_but_not_its_password(standalone_airflow: Any) -
     shown = standalone_airflow.call("/api/v2/connections/models")
     assert json.loads(shown["extra"]) == extra
     assert "a-secret-word" not in json.dumps(shown)
-
-
-def test_the_page_of_an_envelope_is_for_those_who_may_see_dags(
-    standalone_airflow: Any, standalone_models: Client
-) -> None:
-    tags = {"canonical_name": "shown", "note": "<script>alert(1)</script>"}
-    model = standalone_models.save_model(answer, tags=tags, api_input=None)
-    path = f"/model-envelope/m/{model.id}?connection=model_envelope_default"
-
-    page = standalone_airflow.read(path)
-
-    assert f"<code>{model.id}</code>" in page
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
-    assert "<script" not in page
-    with pytest.raises(HTTPError, match="401"):
-        standalone_airflow.read(path, anonymous=True)
-    with pytest.raises(HTTPError, match="404"):
-        standalone_airflow.read("/model-envelope/m/00000000000000000000")
-    with pytest.raises(HTTPError, match="404"):
-        standalone_airflow.read(f"/model-envelope/m/{model.id}?connection=elsewhere")
 
 
 def slowness(trace: Path) -> Any:

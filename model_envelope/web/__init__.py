@@ -1,0 +1,1 @@
+"""The user interface's server: a JSON API over the store, and the pages that use it."""

@@ -1,0 +1,157 @@
+"""The web application alone: who may do what, and what every answer has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from model_envelope.client.client import Client
+from model_envelope.store.opening import open_store
+from model_envelope.web.alone import alone
+from model_envelope.web.app import NOUNS
+
+API = "/api/v1/"
+TOKEN = "a-token"  # noqa: S105
+OURS = {"X-Model-Envelope": "1"}
+MINE = {**OURS, "Authorization": f"Bearer {TOKEN}"}
+
+
+def forty_two() -> int:
+    return 42
+
+
+forty_two.__module__ = "__main__"  # as in a notebook: saved by value
+
+
+@pytest.fixture
+def models(store_url: str, tmp_path: Path) -> Iterator[Client]:
+    client = Client(store=store_url, artifacts=str(tmp_path / "artifacts"))
+    yield client
+    client.store.close()
+
+
+@pytest.fixture
+def browser(models: Client) -> Iterator[TestClient]:
+    with TestClient(alone(lambda: models, token=TOKEN), base_url="http://127.0.0.1") as browser:
+        yield browser
+
+
+def problem(answer: Any, status: int) -> dict[str, Any]:
+    assert answer.status_code == status, answer.text
+    refusal: dict[str, Any] = answer.json()
+    assert refusal["request_id"] == answer.headers["X-Request-Id"]
+    found: dict[str, Any] = refusal["error"]
+    return found
+
+
+def test_the_session_says_who_and_what(browser: TestClient) -> None:
+    asked = browser.get(API + "session")
+    assert asked.json()["may"] == {"change": False, "deploy": False}
+    assert asked.json()["mode"] == "alone"
+    assert asked.json()["targets"] == ["docker", "process"]
+    assert asked.json()["store"] == {"ok": True, "message": "", "next_step": None}
+    known = browser.get(API + "session", headers=MINE).json()
+    assert known["may"] == {"change": True, "deploy": True}
+    wrong = browser.get(API + "session", headers={"Authorization": "Bearer other"})
+    assert "token is wrong" in problem(wrong, 401)["message"]
+    assert wrong.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_the_session_answers_without_a_store(tmp_path: Path) -> None:
+    client = Client(store="postgresql+psycopg://x:y@127.0.0.1:1/z", artifacts=str(tmp_path))
+    with TestClient(alone(lambda: client), base_url="http://127.0.0.1") as browser:
+        store = browser.get(API + "session").json()["store"]
+        assert not store["ok"]
+        assert "y" not in store["message"].split("@")[0].split(":")[-1]
+        assert "database" in store["next_step"]
+        told = problem(browser.get(API + "models"), 503)
+        assert told["code"] == "store_unavailable"
+        assert told["hint"] == store["next_step"]
+
+
+def test_a_store_of_an_old_schema_says_what_to_run(tmp_path: Path) -> None:
+    file = tmp_path / "old.sqlite"
+    with open_store(f"sqlite:///{file}"):
+        pass
+    import sqlite3
+
+    with sqlite3.connect(file) as old:
+        old.execute("UPDATE model_envelope_schema SET version_num = '0001'")
+    old.close()
+    client = Client(store=f"sqlite:///{file}", artifacts=str(tmp_path))
+    with TestClient(alone(lambda: client), base_url="http://127.0.0.1") as browser:
+        assert "db upgrade" in browser.get(API + "session").json()["store"]["next_step"]
+        assert problem(browser.get(API + "models"), 503)["code"] == "schema_outdated"
+
+
+def test_nothing_changes_without_the_token(models: Client) -> None:
+    reading = TestClient(alone(lambda: models), base_url="http://127.0.0.1")
+    keeping = TestClient(alone(lambda: models, token=TOKEN), base_url="http://127.0.0.1")
+    changing = [
+        (method, route.path)
+        for noun in NOUNS
+        for route in getattr(noun, "changes", noun.reads).routes
+        for method in route.methods - {"GET", "HEAD"}
+    ]
+    for method, path in changing:
+        address = API + path.lstrip("/").format_map(Anything())
+        assert problem(reading.request(method, address, headers=OURS), 403)
+        assert problem(keeping.request(method, address, headers=OURS), 401)
+        other = {**MINE, "Authorization": "Bearer other"}
+        assert problem(keeping.request(method, address, headers=other), 401)
+        bare = {"Authorization": f"Bearer {TOKEN}"}
+        assert (
+            "X-Model-Envelope"
+            in problem(keeping.request(method, address, headers=bare), 403)["message"]
+        )
+        elsewhere = {**MINE, "Sec-Fetch-Site": "cross-site"}
+        assert problem(keeping.request(method, address, headers=elsewhere), 403)
+
+
+class Anything(dict[str, str]):
+    def __missing__(self, name: str) -> str:
+        return "abcd"
+
+
+def test_only_the_names_of_this_machine_lead_here(browser: TestClient) -> None:
+    answer = browser.get(API + "session", headers={"Host": "rebound.example.com"})
+    assert answer.status_code == 400
+
+
+def test_every_answer_is_framed(browser: TestClient) -> None:
+    for path in ("session", "models", "nothing"):
+        headers = browser.get(API + path).headers
+        assert headers["Cache-Control"] == "private, no-cache"
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert "Access-Control-Allow-Origin" not in headers
+    ids = {browser.get(API + "session").headers["X-Request-Id"] for _ in range(3)}
+    assert len(ids) == 3
+
+
+def test_what_is_known_is_not_sent_again(browser: TestClient, models: Client) -> None:
+    for path in ("session", "models"):
+        first = browser.get(API + path)
+        tag = {"If-None-Match": f'"other", {first.headers["ETag"]}'}
+        again = browser.get(API + path, headers=tag)
+        assert (again.status_code, again.content) == (304, b"")
+        assert again.headers["ETag"] == first.headers["ETag"]
+    tag = {"If-None-Match": browser.get(API + "models").headers["ETag"]}
+    assert browser.get(API + "models?limit=2", headers=tag).status_code == 200
+    models.save_model(forty_two, tags={"a": "b"}, api_input=None)
+    assert browser.get(API + "models", headers=tag).status_code == 200
+
+
+def test_every_route_is_documented(browser: TestClient) -> None:
+    paths = browser.get(API + "openapi.json").json()["paths"]
+    assert f"{API}models" in paths
+    for path, methods in paths.items():
+        for method, route in methods.items():
+            good = next(body for status, body in route["responses"].items() if status < "300")
+            assert route["summary"], path
+            assert " " in route["summary"], f"{method} {path} is documented by its name only"
+            if method == "get":
+                assert good["content"]["application/json"]["schema"], path
