@@ -69,13 +69,13 @@ class Wishes:
         return hashlib.sha256(told.encode()).hexdigest()
 
     @property
-    def payload(self) -> dict[str, Any]:
-        """What a trigger event says."""
-        return {"services": [*self.by_service]}
+    def payload(self) -> dict[str, Any] | None:
+        """What a trigger event says; None where nothing is wanted."""
+        return {"services": [*self.by_service]} if self.by_service else None
 
 
-def find_wishes(store: Store) -> Wishes | None:
-    """What rules would change now; None where that is nothing.
+def find_wishes(store: Store) -> Wishes:
+    """What rules would change now.
 
     Raises:
         StoreError: the store cannot be read.
@@ -86,7 +86,7 @@ def find_wishes(store: Store) -> Wishes | None:
         change.service: f"{change.service} {change.envelope_id} {change.rule}@{change.revision}"
         for change in plan(store).changes
     }
-    return Wishes(by_service=wishes) if wishes else None
+    return Wishes(by_service=wishes)
 
 
 def read_since(value: int | str | datetime | None) -> Since:

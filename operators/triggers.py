@@ -42,8 +42,8 @@ class Answer(Protocol):
         """Tells it from other answers."""
 
     @property
-    def payload(self) -> dict[str, Any]:
-        """What the event says: natively JSON."""
+    def payload(self) -> dict[str, Any] | None:
+        """What the event says: natively JSON. None where the answer wakes nobody up."""
 
 
 class StoreTrigger(BaseEventTrigger):
@@ -98,9 +98,10 @@ class StoreTrigger(BaseEventTrigger):
             asked_at = tick.revision
             if answer is None or answer.key == announced:
                 continue
-            yield TriggerEvent(answer.payload)
-            if self.asset_state_store is None:
-                return
+            if answer.payload is not None:
+                yield TriggerEvent(answer.payload)
+                if self.asset_state_store is None:
+                    return
             announced = answer.key
             tick.when_persisted.append(memory.keeping(answer))
 
@@ -176,7 +177,8 @@ class RuleTrigger(StoreTrigger):
 
     It plans whenever the store has moved, as `model-envelope plan` does; every rule counts,
     also those that are made later. The payload `{"services"}` names the services as they
-    were seen. See `StoreTrigger`.
+    were seen. What is wanted again after it was not wanted for a while, as when a paused rule
+    is resumed, is told again. See `StoreTrigger`.
 
     Args:
         conn_id: connection of type `model_envelope`.
@@ -192,7 +194,7 @@ class RuleTrigger(StoreTrigger):
         """Class path and arguments."""
         return self.class_path, {"conn_id": self.conn_id, "poll_interval": self.poll_interval}
 
-    def question(self) -> tuple[str, Callable[[Store], Wishes | None]]:
+    def question(self) -> tuple[str, Callable[[Store], Wishes]]:
         """Asks what rules would change."""
         return "rules", find_wishes
 

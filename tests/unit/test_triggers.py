@@ -158,6 +158,12 @@ async def quiet(events: asyncio.Queue[dict[str, Any]]) -> bool:
     return events.empty()
 
 
+def polls() -> int:
+    """How many polls of a store are going on."""
+    tasks = [task.get_name() for task in asyncio.all_tasks()]
+    return len([name for name in tasks if name.startswith("shared-stream-poll")])
+
+
 def test_a_watcher_tells_of_the_present_match_and_of_every_new_one(
     store: Store, states: AssetStates
 ) -> None:
@@ -293,10 +299,7 @@ def test_queries_of_one_connection_share_one_poll(store: Store, states: AssetSta
             # Late to the stream, when nothing changes any more.
             in_uk = airflow.start(watcher(f"{LTV} and region == 'UK'", "uk"))
             assert (await in_uk.get())["envelope_id"] == uk
-            polls = [
-                t for t in asyncio.all_tasks() if t.get_name().startswith("shared-stream-poll")
-            ]
-            assert len(polls) == 1
+            assert polls() == 1
             new = save(store, region="UK")
             assert (await in_uk.get())["envelope_id"] == new
             assert await quiet(in_us)
@@ -435,9 +438,10 @@ def test_since_must_be_a_revision_or_a_time_with_a_zone(store: Store, since: str
         asyncio.run(scenario())
 
 
-def rule_watcher() -> RuleTrigger:
+def rule_watcher(*assets: str) -> RuleTrigger:
     trigger = RuleTrigger(poll_interval=0.02)
-    trigger.asset_state_store = AssetStateStoreAccessors([Asset("rules")])
+    found = [Asset(name) for name in assets or ("rules",)]
+    trigger.asset_state_store = AssetStateStoreAccessors(found)
     return trigger
 
 
@@ -467,6 +471,49 @@ def test_a_rule_that_wants_something_else_wakes_continuous_deployment(
             assert await quiet(events), "the rule is paused"
 
     asyncio.run(scenario())
+
+
+def test_what_a_rule_wants_again_is_told_again(store: Store, states: AssetStates) -> None:
+    put_rule(store)
+    model = save(store)
+    told = {"services": ["ltv"]}
+
+    async def scenario() -> None:
+        async with triggerer() as airflow:
+            events = airflow.start(rule_watcher())
+            assert await events.get() == told
+            for _ in range(2):
+                store.pause_rule("ltv", "a rollback")
+                assert await quiet(events), "nothing is wanted"
+                store.resume_rule("ltv")
+                assert await events.get() == told
+            store.remove_tags(model, ["canonical_name"])
+            assert await quiet(events)
+        store.set_tags(model, {"canonical_name": "client_ltv"})
+        async with triggerer() as airflow:
+            events = airflow.start(rule_watcher())
+            assert await events.get() == told, "it changed while nobody looked"
+
+    asyncio.run(scenario())
+
+
+def test_watchers_of_rules_share_a_poll_and_are_told_alike(
+    store: Store, states: AssetStates
+) -> None:
+    put_rule(store)
+
+    async def scenario() -> None:
+        async with triggerer() as airflow:
+            both = [airflow.start(rule_watcher("rules")), airflow.start(rule_watcher("others"))]
+            for _ in range(2):
+                save(store)
+                for events in both:
+                    assert await events.get() == {"services": ["ltv"]}
+                assert polls() == 1
+                assert all([await quiet(events) for events in both])
+
+    asyncio.run(scenario())
+    assert states.assets == {"rules", "others"}
 
 
 def test_a_restarted_triggerer_does_not_repeat_what_rules_want(
