@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from model_envelope.client.services import Deployed
     from model_envelope.deployment.reconciling import Outcome
     from model_envelope.deployment.rollout import Tell
+    from model_envelope.deployment.scaling import Scaled
+    from model_envelope.deployment.targets.replicas import Replicas
     from model_envelope.store.rows import ServiceRecord, StepState
 
 Service = Annotated[
@@ -87,8 +91,9 @@ def services(
     format_: RowsFormat = Rows.table,
 ) -> None:
     """List the services: where they answer, what they run, and what is wanted of them."""
-    found = session(context).client.services()
-    rows = [_row(record) for record in found]
+    client = session(context).client
+    replicas = client.replicas()
+    rows = [_row(record, replicas.get(record.name)) for record in client.services()]
     output.listing(format_, _COLUMNS, rows, whole=("service", "url"))
 
 
@@ -98,7 +103,7 @@ def service(context: Context, name: Service, *, format_: Format = Page.table) ->
     record = client.service(name)
     ledger = client.deployments(name, limit=10)
     steps = client.deployment_steps(ledger[0].id) if ledger else ()
-    facts = dict(zip(_COLUMNS, _row(record), strict=True)) | {
+    facts = dict(zip(_COLUMNS, _row(record, client.replicas().get(name)), strict=True)) | {
         "target": record.target,
         "reason": record.reason,
         "previous": record.previous_envelope,
@@ -154,12 +159,24 @@ def reconcile(
     retry: Annotated[
         bool, typer.Option("--retry", help="Also what waits for its time after a failure.")
     ] = False,
+    every: Annotated[
+        float | None,
+        typer.Option(
+            min=0.5,
+            max=3600,
+            metavar="SECONDS",
+            help="Go on doing so, and have replicas follow the load, until SIGTERM.",
+        ),
+    ] = None,
     format_: RowsFormat = Rows.table,
 ) -> None:
     """Make what services run equal to what is wanted of them; exits with 1 where it is not.
 
     It may run as often as one likes, twice at once, and be killed anywhere.
     """
+    if every is not None:
+        _watch(context, every, only or None)
+        return
     found = session(context).client.reconcile(only or None, retry=retry, tell=_tell())
     columns = ("service", "outcome", "envelope", "url", "retry_at", "reason")
     rows = [(o.service, o.action, o.envelope_id, o.url, o.retry_at, o.reason) for o in found]
@@ -168,10 +185,20 @@ def reconcile(
         raise typer.Exit(FAILED)
 
 
-_COLUMNS = ("service", "url", "runs", "wants", "by", "pinned", "state")
+def _watch(context: Context, every: float, only: list[str] | None) -> None:
+    stop = Event()
+    signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
+    session(context).client.watch(stop, every=every, services=only, told=_report, tell=_tell())
 
 
-def _row(record: ServiceRecord) -> tuple[Any, ...]:
+def _report(found: Outcome | Scaled) -> None:
+    output.say(f"{found.service}: {found.action}. {found.reason}".rstrip(" ."))
+
+
+_COLUMNS = ("service", "url", "runs", "wants", "by", "pinned", "state", "replicas")
+
+
+def _row(record: ServiceRecord, replicas: tuple[int | None, Replicas] | None) -> tuple[Any, ...]:
     return (
         record.name,
         record.url,
@@ -180,7 +207,14 @@ def _row(record: ServiceRecord) -> tuple[Any, ...]:
         record.desired_by,
         record.pinned,
         _state(record),
+        replicas and _counted(*replicas),
     )
+
+
+def _counted(number: int | None, wanted: Replicas) -> str:
+    """`2`, or `2 of 1-4`; a question mark where the target does not answer."""
+    shown = "?" if number is None else str(number)
+    return shown if wanted.is_fixed else f"{shown} of {wanted.min}-{wanted.max}"
 
 
 def _state(record: ServiceRecord) -> str:

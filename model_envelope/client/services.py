@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from model_envelope import names
@@ -15,9 +16,11 @@ if TYPE_CHECKING:
     from model_envelope.artifacts.protocol import ArtifactStore
     from model_envelope.client.client import Query
     from model_envelope.client.envelope import Envelope
+    from model_envelope.deployment.keeping import Told
     from model_envelope.deployment.reconciling import Outcome
     from model_envelope.deployment.rollout import Tell
     from model_envelope.deployment.targets.protocol import Platform
+    from model_envelope.deployment.targets.replicas import Replicas
     from model_envelope.store.rows import (
         DeploymentRecord,
         RuleRecord,
@@ -272,6 +275,42 @@ class ServiceVerbs:
 
         follow(self.store, self.actor, services=services, retry=retry)
         return reconcile(self.platform, services=services, retry=retry, tell=tell)
+
+    def watch(
+        self,
+        stop: Event,
+        *,
+        every: float = 5.0,
+        services: Collection[str] | None = None,
+        told: Told = lambda _: None,
+        tell: Tell | None = None,
+    ) -> None:
+        """Reconcile every few seconds, and have replicas follow the load meanwhile.
+
+        Args:
+            stop: ends it, when what it is at has come to its end.
+            every: seconds.
+            services: which; all unless given.
+            told: is told what came out otherwise than the time before, and of each change of
+                replicas; from several threads.
+            tell: see `reconcile`.
+
+        Raises:
+            ServiceNotFound: one of those named.
+        """
+        from model_envelope.deployment.keeping import keep
+
+        keep(self.platform, self.actor, stop, every=every, services=services, told=told, tell=tell)
+
+    def replicas(self) -> dict[str, tuple[int | None, Replicas]]:
+        """How many replicas each live service has, and is to have, by service.
+
+        None where its target does not answer. Services of targets that see to that by
+        themselves are left out.
+        """
+        from model_envelope.deployment.scaling import counted
+
+        return counted(self.platform)
 
     def pending(self) -> tuple[str, ...]:
         """Have services want what their rules say; names those that need something done."""

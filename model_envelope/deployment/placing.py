@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from threading import RLock
 
 from model_envelope.deployment.targets.opening import open_target
@@ -54,12 +56,25 @@ class Places:
     def route(self, kind: str) -> None:
         """Have the target of a kind give traffic as the store says.
 
-        Several processes may do so at once, each with what it has read: whoever comes last
-        must have read the last state, so it is read again afterwards.
+        Processes of one machine take turns, from reading to giving: what one has read is
+        never given after another has given what is newer, which could take the traffic of a
+        service that went live in between. Those of other machines are seen to by reading
+        again afterwards.
 
         Raises:
             TargetFailed: it cannot, or others change it all the time.
         """
+        with self._turn(kind):
+            self._route(kind)
+
+    @contextmanager
+    def _turn(self, kind: str) -> Iterator[None]:
+        self._platform.state.mkdir(parents=True, exist_ok=True)
+        with (self._platform.state / f"{kind}.routing").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _route(self, kind: str) -> None:
         store, target = self._platform.store, self.target(kind)
         for _ in range(_TRIES):
             live = store.routes(kind)

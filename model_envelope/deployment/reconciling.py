@@ -20,6 +20,7 @@ from model_envelope.deployment.lease import Lease
 from model_envelope.deployment.placing import Places
 from model_envelope.deployment.probing import ask
 from model_envelope.deployment.rollout import Attempt, Rollout, Tell
+from model_envelope.deployment.scaling import Autoscaler
 from model_envelope.deployment.targets.protocol import Platform
 from model_envelope.errors import FenceLost, TargetFailed
 from model_envelope.store.rows import ServiceRecord, StepState
@@ -31,6 +32,7 @@ Action = Literal[
     "deployed",
     "restored",
     "repaired",
+    "scaled",
     "undeployed",
     "refused",
     "held",
@@ -41,12 +43,15 @@ Action = Literal[
 """What a reconcile came to for a service.
 
 `restored`: what was live had gone and runs again. `repaired`: only traffic or left-overs had
-to be put right. `refused`: a gate said no, and what is wanted must change first. `held` and
-`retrying`: it is not as it should be, and a later reconcile tries again. `busy`: another
-process is at it. `failed`: it could not be looked after at all.
+to be put right. `scaled`: it got as many replicas as its load asks for. `refused`: a gate
+said no, and what is wanted must change first. `held` and `retrying`: it is not as it should
+be, and a later reconcile tries again. `busy`: another process is at it. `failed`: it could
+not be looked after at all.
 """
 
-GOOD: frozenset[Action] = frozenset({"unchanged", "deployed", "restored", "repaired", "undeployed"})
+GOOD: frozenset[Action] = frozenset(
+    {"unchanged", "deployed", "restored", "repaired", "scaled", "undeployed"}
+)
 
 _DRAIN = timedelta(seconds=30)
 _LEDGER = 20
@@ -132,13 +137,15 @@ class _Work:
         self._platform = platform
         self._store = platform.store
         self._places = Places(platform)
+        self._scaler = Autoscaler(platform, lease=lease)
         self._retry = retry
         self._lease = lease
         self._tell = tell
 
     def on(self, name: str) -> Outcome:
         try:
-            return self._on(name)
+            outcome = self._on(name)
+            return self._scaled(outcome) if outcome.action == "unchanged" else outcome
         except FenceLost as error:
             return Outcome(service=name, action="busy", reason=str(error))
         except Exception as error:
@@ -166,6 +173,15 @@ class _Work:
         with claimed:
             # Only now nobody else changes what is live.
             return self._act(self._look(name, now=True), claimed)
+
+    def _scaled(self, outcome: Outcome) -> Outcome:
+        """Also its replicas are as many as they should be."""
+        live = self._store.service(outcome.service).live_deployment
+        found = None if live is None else self._scaler.on(self._store.deployment(live))
+        if found is None or found.action == "busy":
+            return outcome
+        action: Action = "scaled" if found.action == "scaled" else "retrying"
+        return replace(outcome, action=action, reason=found.reason)
 
     def _look(self, name: str, *, now: bool) -> Assessment:
         record = self._store.service(name)

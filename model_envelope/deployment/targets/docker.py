@@ -38,6 +38,7 @@ from model_envelope.deployment.targets.protocol import (
     SplitCounts,
     Target,
 )
+from model_envelope.deployment.targets.replicas import Load, Replicas, Scalable, ask_load
 from model_envelope.deployment.targets.routing_table import RoutingTable
 from model_envelope.errors import DeploymentError, TargetFailed
 from model_envelope.names import check_id, check_service
@@ -88,7 +89,10 @@ class DockerTarget:
             own = [r for r in present if r.launch.release == release.id]
             log = self._log_folder(release)
             launch = own[0].launch if own else _launch(release, options, image.id, log)
-            for number in range(options["replicas"]):
+            # As many as what it will replace has, which its load asked for.
+            beside = table.routes.get(release.service)
+            others = sum(r.launch.release == beside.release for r in present if beside)
+            for number in range(Replicas.read(options["replicas"]).clamp(others)):
                 if not any(r.number == number and r.is_running for r in own):
                     containers.start(launch, number)
             own = [r for r in containers.all() if r.launch.release == release.id]
@@ -157,6 +161,12 @@ class DockerTarget:
             live_seconds=float(total("live_seconds")),
             candidate_seconds=float(total("candidate_seconds")),
         )
+
+    def load(self, route: Route) -> Load:
+        """See `Scalable`."""
+        with self._containers() as containers:
+            live = _of(containers.all(), route.release)
+        return ask_load((f"http://{r.address}", r.launch.token) for r in live)
 
     def scale(self, route: Route, replicas: int) -> None:
         """See `Target`. What is too much ends when it has answered what it had."""
@@ -339,5 +349,5 @@ def _running(replicas: Sequence[Replica]) -> Running:
 
 if TYPE_CHECKING:
 
-    def _conforms(platform: Platform) -> Target:
-        return DockerTarget(platform)
+    def _conforms(platform: Platform) -> tuple[Target, Scalable]:
+        return DockerTarget(platform), DockerTarget(platform)

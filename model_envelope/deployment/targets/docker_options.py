@@ -14,9 +14,9 @@ DEFAULTS: dict[str, Any] = {
     "memory_mb": None,
     "env": {},
 }
-"""How many containers share a service's requests, threads of each one's numerical libraries,
-processors (a number, also a fraction) and memory in MiB of each, and variables that the
-model's code reads."""
+"""How many containers share a service's requests (a number, or see `replicas.Replicas`),
+threads of each one's numerical libraries, processors (a number, also a fraction) and memory
+in MiB of each, and variables that the model's code reads."""
 
 
 def check_options(options: Mapping[str, Any]) -> dict[str, Any]:

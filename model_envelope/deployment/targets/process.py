@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from model_envelope.deployment.targets.protocol import (
     SplitCounts,
     Target,
 )
+from model_envelope.deployment.targets.replicas import Load, Replicas, Scalable, ask_load
 from model_envelope.deployment.targets.supervising.control import NoSupervisor
 from model_envelope.deployment.targets.supervising.log_file import tail
 from model_envelope.deployment.targets.supervising.service import SupervisedService
@@ -93,14 +94,16 @@ class ProcessTarget:
             ),
         )
         built, archive = self._built(release), service_archive(self._platform.cache)
-        memory = options["memory_mb"]
+        memory, state = options["memory_mb"], service.state()
+        # As many as what it will replace has, which its load asked for.
+        beside = state.launches.get(state.live or "")
         launch = Launch(
             release=release.id,
             fence=release.fence,
             command=(str(built.python), "-m", "model_envelope.serving", str(folder / "plan.json")),
             environment=_environment(options, folder, archive),
             token=token,
-            replicas=options["replicas"],
+            replicas=Replicas.read(options["replicas"]).clamp(beside.replicas if beside else 0),
             memory_bytes=None if memory is None else memory << 20,
             nice=options["nice"],
             hang_seconds=options["hang_seconds"],
@@ -148,6 +151,17 @@ class ProcessTarget:
     def split_counts(self, route: Route) -> SplitCounts:
         """See `Target`."""
         return SplitCounts(**self._ask(route.service, "counts", route=_route(route)))
+
+    def load(self, route: Route) -> Load:
+        """See `Scalable`."""
+        service = self._service(route.service)
+        launch = service.state().launches.get(route.release)
+        found = next((r for r in self._releases(service) if r.release == route.release), None)
+        if launch is None or found is None:
+            raise TargetFailed(f"Release {route.release} does not run here.")
+        silent = max(launch.replicas - len(found.addresses), 0)
+        told = ask_load((address, launch.token) for address in found.addresses)
+        return replace(told, replicas=told.replicas + silent, silent=told.silent + silent)
 
     def scale(self, route: Route, replicas: int) -> None:
         """See `Target`. What is too much ends when it has answered what it had."""
@@ -248,5 +262,5 @@ def _route(route: Route) -> dict[str, Any]:
 
 if TYPE_CHECKING:
 
-    def _conforms(platform: Platform) -> Target:
-        return ProcessTarget(platform)
+    def _conforms(platform: Platform) -> tuple[Target, Scalable]:
+        return ProcessTarget(platform), ProcessTarget(platform)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from model_envelope.deployment.targets import replicas
 from model_envelope.errors import InvalidInput
 
 Checks = Mapping[str, tuple[str, Callable[[Any], bool]]]
@@ -28,9 +29,9 @@ DEFAULTS: dict[str, Any] = {
     "env": {},
 }
 """`host` and `port` of the service's URL (None: one that is chosen once and kept), how many
-processes share its requests, threads of each one's numerical libraries, private memory of
-each in MiB, niceness, after how long without any answer a process is started again, and
-variables that the model's code reads."""
+processes share its requests (a number, or see `replicas.Replicas`), threads of each one's
+numerical libraries, private memory of each in MiB, niceness, after how long without any
+answer a process is started again, and variables that the model's code reads."""
 
 
 def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,7 +110,7 @@ def _or_none(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
 CHECKS: Checks = {
     "host": ("an IP address of this machine", _is_address),
     "port": ("a port from 1 to 65535, or None", _or_none(_whole(1, 65535))),
-    "replicas": ("a number from 1 to 64", _whole(1, 64)),
+    "replicas": (replicas.EXPECTED, replicas.fits),
     "threads": ("a number from 1 to 1024, or None", _or_none(_whole(1, 1024))),
     "memory_mb": ("64 or more, or None", _or_none(_whole(64, 1 << 24))),
     "nice": ("a number from 0 to 19", _whole(0, 19)),

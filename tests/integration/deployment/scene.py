@@ -88,6 +88,12 @@ class Scene:
             time.sleep(0.1)
         return outcome
 
+    def wait_until(self, holds: Callable[[], object]) -> None:
+        end = time.monotonic() + PATIENCE
+        while not holds():
+            assert time.monotonic() < end, self.ledger
+            time.sleep(0.05)
+
     def reconcile_elsewhere(self, fault: str = "") -> subprocess.Popen[str]:
         """Another process that reconciles; `fault` is what befalls it, see `reconciler`."""
         return subprocess.Popen(
