@@ -218,14 +218,22 @@ def get(connection: Connection, deployment_id: str) -> DeploymentRecord:
 
 
 def find(
-    connection: Connection, name: str | None, envelope_id: str | None, limit: int
+    connection: Connection,
+    name: str | None,
+    envelope_id: str | None,
+    limit: int,
+    before: str | None = None,
 ) -> tuple[DeploymentRecord, ...]:
-    """Deployments, the newest first: all, of a service, of an envelope."""
+    """Deployments, the newest first: all, of a service, of an envelope, before another."""
     chosen = _chosen().order_by(deployment.c.entered.desc()).limit(limit)
     if name is not None:
         chosen = chosen.where(deployment.c.service == name)
     if envelope_id is not None:
         chosen = chosen.where(deployment.c.envelope_id == envelope_id)
+    if before is not None:
+        other = deployment.alias("other")
+        entered = select(other.c.entered).where(other.c.id == before).scalar_subquery()
+        chosen = chosen.where(deployment.c.entered < entered)
     return tuple(map(_record, connection.execute(chosen)))
 
 

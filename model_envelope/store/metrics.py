@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import Connection, ScalarSelect, and_, case, func, select
 
 from model_envelope import names
 from model_envelope.errors import InvalidInput
 from model_envelope.store import changes, reading, tag_sql, tagging
 from model_envelope.store.database import upsert
-from model_envelope.store.rows import MetricPoint
+from model_envelope.store.rows import Inventory, MetricPoint
 from model_envelope.store.tables import envelope, hyperparameter, metric, metric_latest, tag
 from model_envelope.tag_query import TagQuery
 
@@ -144,6 +144,54 @@ def last_values(
     for row in connection.execute(chosen.order_by(metric_latest.c.name)):
         found[row.envelope_id][row.name] = math.nan if row.value is None else row.value
     return found
+
+
+def last_points(connection: Connection, envelope_id: str) -> tuple[MetricPoint, ...]:
+    """The last point of each name; a structured one without its body, which may be large."""
+    mine = metric.c.envelope_revision == _revision_of(envelope_id)
+    steps = (
+        select(metric.c.name, func.max(metric.c.step).label("step"))
+        .where(mine)
+        .group_by(metric.c.name)
+        .subquery()
+    )
+    body = case((metric.c.type == "scalar", metric.c.body)).label("body")
+    columns = (metric.c.name, metric.c.step, metric.c.at, metric.c.type, metric.c.value, body)
+    last = and_(steps.c.name == metric.c.name, steps.c.step == metric.c.step)
+    chosen = select(*columns).join_from(metric, steps, last).where(mine).order_by(metric.c.name)
+    return tuple(MetricPoint(**row) for row in connection.execute(chosen).mappings())
+
+
+def _revision_of(envelope_id: str) -> ScalarSelect[int]:
+    return select(envelope.c.revision).where(envelope.c.id == envelope_id).scalar_subquery()
+
+
+def inventory(connection: Connection, query: TagQuery) -> Inventory:
+    """How many matching envelopes have what."""
+    chosen = select(envelope.c.revision, envelope.c.id).where(tag_sql.narrowed(query, connection))
+    matching = chosen.cte("matching")
+    logged = (
+        select(metric.c.name, metric.c.type, func.count(metric.c.envelope_revision.distinct()))
+        .join(matching, matching.c.revision == metric.c.envelope_revision)
+        .group_by(metric.c.name, metric.c.type)
+    )
+    chosen_values = (
+        select(hyperparameter.c.name, func.count())
+        .join(matching, matching.c.id == hyperparameter.c.envelope_id)
+        .group_by(hyperparameter.c.name)
+    )
+    models = func.count()
+    tags = (
+        select(tag.c.key, models, func.count(tag.c.value.distinct()))
+        .join(matching, matching.c.id == tag.c.envelope_id)
+        .group_by(tag.c.key)
+        .order_by(models.desc(), tag.c.key)
+    )
+    return Inventory(
+        metrics={(name, kind): n for name, kind, n in connection.execute(logged)},
+        hyperparameters=dict(connection.execute(chosen_values).all()),
+        tags={key: (n, values) for key, n, values in connection.execute(tags)},
+    )
 
 
 def metric_names(connection: Connection, query: TagQuery) -> tuple[str, ...]:

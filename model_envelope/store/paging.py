@@ -80,6 +80,12 @@ def query(
     return Page(records=records, next=_write(last))
 
 
+def before(connection: Connection, revision: int, query: TagQuery, limit: int) -> Page:
+    """The newest matches that were committed before a revision, archived ones too."""
+    ids = tag_sql.newest(query, connection, limit=limit, beyond=revision, include_archived=True)
+    return Page(records=tuple(reading.by_ids(connection, ids)))
+
+
 def _metric(order_by: str) -> str:
     kind, _, name = order_by.partition(":") if isinstance(order_by, str) else ("", "", "")
     if kind != "metric":

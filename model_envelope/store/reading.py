@@ -143,12 +143,6 @@ def there(connection: Connection, ids: Collection[str]) -> dict[str, EnvelopeRec
     return {record.id: record for record in _load(connection, live, envelope.c.id.in_(ids))}
 
 
-def some(connection: Connection, ids: Collection[str]) -> tuple[EnvelopeRecord, ...]:
-    """The records of those ids that are there, in their order."""
-    found = {record.id: record for record in _load(connection, live, envelope.c.id.in_(ids))}
-    return tuple(found[envelope_id] for envelope_id in ids if envelope_id in found)
-
-
 def _load(connection: Connection, *where: ColumnElement[bool]) -> list[EnvelopeRecord]:
     return load(connection, connection.execute(select(envelope).where(*where)).all())
 

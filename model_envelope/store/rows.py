@@ -213,6 +213,21 @@ class TagFacet:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Inventory:
+    """How many envelopes have what.
+
+    Attributes:
+        metrics: by name and type.
+        hyperparameters: by name.
+        tags: by key, with how many different values, the most frequent first.
+    """
+
+    metrics: Mapping[tuple[str, str], int]
+    hyperparameters: Mapping[str, int]
+    tags: Mapping[str, tuple[int, int]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class GarbageReport:
     """What a garbage collection removed."""
 

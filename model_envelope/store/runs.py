@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Select, select, update
+from sqlalchemy import Connection, Select, and_, or_, select, update
 
 from model_envelope.errors import InvalidInput
-from model_envelope.store import changes, lineage, reading
+from model_envelope.store import changes, lineage, reading, tag_sql
 from model_envelope.store.database import insert, printable
 from model_envelope.store.rows import BatchRecord, BatchState
 from model_envelope.store.tables import batch_prediction, envelope
+from model_envelope.tag_query import TagQuery
 
 MAX_RUN_KEY = 512
 
@@ -108,14 +109,29 @@ def _append(
 
 
 def find(
-    connection: Connection, envelope_id: str | None, run_key: str | None, limit: int
+    connection: Connection,
+    envelope_id: str | None,
+    run_key: str | None,
+    limit: int,
+    *,
+    query: TagQuery | None = None,
+    before: str | None = None,
 ) -> tuple[BatchRecord, ...]:
-    """Runs, the latest first: all, or of one envelope, or the one with a key."""
+    """Runs, the latest first; see `Store.batch_predictions`."""
     chosen = _newest(limit)
     if envelope_id is not None:
         chosen = chosen.where(batch_prediction.c.envelope_id == envelope_id)
     if run_key is not None:
         chosen = chosen.where(batch_prediction.c.run_key == run_key)
+    if query is not None:
+        matching = select(envelope.c.id).where(tag_sql.narrowed(query, connection))
+        chosen = chosen.where(batch_prediction.c.envelope_id.in_(matching))
+    if before is not None:
+        other = batch_prediction.alias("other")
+        last = select(other.c.started_at).where(other.c.run_key == before).scalar_subquery()
+        earlier = batch_prediction.c.started_at < last
+        equal = and_(batch_prediction.c.started_at == last, batch_prediction.c.run_key < before)
+        chosen = chosen.where(or_(earlier, equal))
     return _records(connection, chosen)
 
 
@@ -125,7 +141,8 @@ def by_dag_run(connection: Connection, dag_run: str, limit: int) -> tuple[BatchR
 
 
 def _newest(limit: int) -> Select[Any]:
-    return select(*COLUMNS).order_by(batch_prediction.c.started_at.desc()).limit(limit)
+    latest = batch_prediction.c.started_at.desc(), batch_prediction.c.run_key.desc()
+    return select(*COLUMNS).order_by(*latest).limit(limit)
 
 
 def _records(connection: Connection, chosen: Select[Any]) -> tuple[BatchRecord, ...]:

@@ -288,10 +288,15 @@ class ServiceLedger:
         return self._database.read(lambda c: deploying.get(c, deployment_id))
 
     def deployments(
-        self, service: str | None = None, envelope_id: str | None = None, limit: int = 50
+        self,
+        service: str | None = None,
+        envelope_id: str | None = None,
+        limit: int = 50,
+        *,
+        before: str | None = None,
     ) -> tuple[DeploymentRecord, ...]:
-        """Deployments, the newest first: all, of a service, of an envelope."""
-        return self._database.read(lambda c: deploying.find(c, service, envelope_id, limit))
+        """Deployments, the newest first: all, of a service, of an envelope, before another."""
+        return self._database.read(lambda c: deploying.find(c, service, envelope_id, limit, before))
 
     def deployments_of_run(
         self, dag_id: str, run_id: str, limit: int = 500

@@ -37,6 +37,7 @@ from model_envelope.store.rows import (
     BatchRecord,
     Change,
     GarbageReport,
+    Inventory,
     MetricPoint,
     Page,
     TagFacet,
@@ -166,10 +167,6 @@ class Store(RuleBook, ServiceLedger):
         """
         return self._database.read(lambda c: reading.get(c, envelope_id))
 
-    def get_many(self, envelope_ids: Collection[str]) -> tuple[EnvelopeRecord, ...]:
-        """The envelopes of some ids, in their order; those that are not there are left out."""
-        return self._database.read(lambda c: reading.some(c, envelope_ids))
-
     def resolve(self, prefix: str) -> EnvelopeRecord:
         """An envelope by the first digits of its id, at least four.
 
@@ -216,6 +213,14 @@ class Store(RuleBook, ServiceLedger):
     def latest(self, query: TagQuery) -> EnvelopeRecord | None:
         """The match that was committed last."""
         return self._database.read(lambda c: reading.latest(c, query))
+
+    def before(self, record: EnvelopeRecord, query: TagQuery, limit: int) -> Page:
+        """The newest matches that were committed before an envelope."""
+        return self._database.read(lambda c: paging.before(c, record.revision, query, limit))
+
+    def tags_of(self, envelope_ids: Collection[str]) -> dict[str, dict[str, str]]:
+        """The tags of envelopes by their ids; what is not there has none."""
+        return self._database.read(lambda c: dict(reading.tags_of(c, tuple(envelope_ids))))
 
     def envelopes_of_run(
         self, dag_id: str, run_id: str, limit: int = 500
@@ -407,6 +412,14 @@ class Store(RuleBook, ServiceLedger):
         """The last values of scalar metrics, by envelope and name; all names unless given."""
         return self._database.read(lambda c: metrics.last_values(c, envelope_ids, names))
 
+    def last_points(self, envelope_id: str) -> tuple[MetricPoint, ...]:
+        """The last point of everything that an envelope logged, without structured bodies."""
+        return self._database.read(lambda c: metrics.last_points(c, envelope_id))
+
+    def inventory(self, query: TagQuery) -> Inventory:
+        """What matching envelopes have, and how many of them each of it."""
+        return self._database.read(lambda c: metrics.inventory(c, query))
+
     def metric_names(self, query: TagQuery) -> tuple[str, ...]:
         """The names of everything that matching envelopes logged."""
         return self._database.read(lambda c: metrics.metric_names(c, query))
@@ -479,10 +492,26 @@ class Store(RuleBook, ServiceLedger):
         return self._database.write(lambda c: runs.fail(c, run_key, error))
 
     def batch_predictions(
-        self, envelope_id: str | None = None, *, run_key: str | None = None, limit: int = 100
+        self,
+        envelope_id: str | None = None,
+        *,
+        run_key: str | None = None,
+        query: TagQuery | None = None,
+        before: str | None = None,
+        limit: int = 100,
     ) -> tuple[BatchRecord, ...]:
-        """Runs, the latest first: all, or of one envelope, or the one with a key."""
-        return self._database.read(lambda c: runs.find(c, envelope_id, run_key, limit))
+        """Runs, the latest first: all, or of one envelope, or the one with a key.
+
+        Args:
+            envelope_id: of this envelope.
+            run_key: with this key.
+            query: of matching envelopes.
+            before: only those that come after the run of this key.
+            limit: at most so many.
+        """
+        return self._database.read(
+            lambda c: runs.find(c, envelope_id, run_key, limit, query=query, before=before)
+        )
 
     def predictions_of_run(
         self, dag_id: str, run_id: str, limit: int = 500

@@ -11,14 +11,14 @@ from fastapi.staticfiles import StaticFiles
 from model_envelope._version import __version__
 from model_envelope.web import problems
 from model_envelope.web.access import Host, same_origin, viewer_of
-from model_envelope.web.api import models, session
+from model_envelope.web.api import metrics, models, session, statistics, tags
 from model_envelope.web.framing import Frame
 from model_envelope.web.shapes.problems import Refusal
 
 STATIC = Path(__file__).parent / "static"
 API = "/api/v1"
 
-NOUNS = (session, models)
+NOUNS = (session, models, tags, metrics, statistics)
 
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": Refusal} for status in (401, 403, 404, 409, 413, 422, 503)

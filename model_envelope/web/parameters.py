@@ -6,10 +6,14 @@ from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import Path, Query
+from pydantic import ConfigDict
 
 from model_envelope.errors import InvalidInput
 
 MAX_QUERY = 20_000
+
+BODY = ConfigDict(extra="forbid")
+"""Of bodies: nothing that is not known is ignored."""
 
 Q = Annotated[
     str, Query(max_length=MAX_QUERY, description="A tag query; every envelope if it is empty.")

@@ -24,7 +24,8 @@ class Reply(APIRoute):
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         summary, _, description = (inspect.getdoc(endpoint) or "").partition("\n")
         options |= {"summary": summary.rstrip("."), "description": description.strip()}
-        super().__init__(path, _replying(endpoint), **options)
+        # Routers make a router's routes once more when they take it in.
+        super().__init__(path, _replying(inspect.unwrap(endpoint)), **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler: every answer has a tag, every error is a refusal."""

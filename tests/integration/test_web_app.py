@@ -52,7 +52,7 @@ def test_the_session_says_who_and_what(browser: TestClient) -> None:
     asked = browser.get(API + "session")
     assert asked.json()["may"] == {"change": False, "deploy": False}
     assert asked.json()["mode"] == "alone"
-    assert asked.json()["targets"] == ["docker", "process"]
+    assert {"docker", "process"} <= set(asked.json()["targets"])
     assert asked.json()["store"] == {"ok": True, "message": "", "next_step": None}
     known = browser.get(API + "session", headers=MINE).json()
     assert known["may"] == {"change": True, "deploy": True}

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from model_envelope.client.client import Client
 from model_envelope.envelope import EnvelopeRecord, Reproducible
@@ -80,36 +80,42 @@ class ModelList:
 def rows(
     client: Client, records: Sequence[EnvelopeRecord], metrics: Sequence[str] = ()
 ) -> list[ModelRow]:
-    """Envelopes for a list, with three more queries however many there are."""
+    """Envelopes for a list, with two more queries however many there are.
+
+    Args:
+        client: of the store.
+        records: which.
+        metrics: scalars that each is to have, where it has them.
+    """
     ids = [record.id for record in records]
     values = client.store.last_values(ids, metrics) if ids and metrics else {}
     services = services_of(client.store.services()) if ids else {}
+    nothing = dict.fromkeys(metrics)
     return [
-        row(record, values.get(record.id, {}), metrics, services.get(record.id, ()))
+        ModelRow(**fields_of(record, nothing | values.get(record.id, {}), services))
         for record in records
     ]
 
 
-def row(
+def fields_of(
     record: EnvelopeRecord,
-    values: Mapping[str, float],
-    metrics: Iterable[str],
-    services: Sequence[ServiceRef],
-) -> ModelRow:
-    """An envelope for a list."""
-    return ModelRow(
-        id=record.id,
-        name=record.tags.get(NAME, ""),
-        description=record.description,
-        tags=record.tags,
-        created_at=record.created_at,
-        by=record.manifest.provenance.user,
-        archived=record.archived,
-        reproducible=record.reproducible,
-        source=task_ref(record.manifest.provenance.airflow),
-        metrics={name: number(values.get(name)) for name in metrics},
-        services=services,
-    )
+    values: Mapping[str, float | None],
+    services: Mapping[str, Sequence[ServiceRef]],
+) -> dict[str, Any]:
+    """What a `ModelRow` says of an envelope."""
+    return {
+        "id": record.id,
+        "name": record.tags.get(NAME, ""),
+        "description": record.description,
+        "tags": record.tags,
+        "created_at": record.created_at,
+        "by": record.manifest.provenance.user,
+        "archived": record.archived,
+        "reproducible": record.reproducible,
+        "source": task_ref(record.manifest.provenance.airflow),
+        "metrics": {name: number(value) for name, value in values.items()},
+        "services": services.get(record.id, ()),
+    }
 
 
 def services_of(services: Iterable[ServiceRecord]) -> dict[str, list[ServiceRef]]:
