@@ -1,4 +1,4 @@
-.PHONY: setup demo test lint pytest bench lock
+.PHONY: setup demo test lint pytest bench lock vendor
 bin := .venv/bin
 # A file's tests stay in one process, so that what they start is started once.
 workers := 2
@@ -33,3 +33,7 @@ lock:
 	$(bin)/uv pip compile setup.cfg --extra all --group dev --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --custom-compile-command 'make lock' \
 		--quiet --output-file requirements.lock
+
+# The JavaScript of others that the pages are drawn with; needs npm, and is needed by few.
+vendor:
+	.ci/vendor

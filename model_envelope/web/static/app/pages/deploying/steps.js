@@ -1,0 +1,36 @@
+/** The steps of one deployment: what each gate saw. */
+
+import {html} from "../../host.js";
+import {useData} from "../../data.js";
+import {duration, number} from "../../format.js";
+import {State} from "../../parts/badge.js";
+import {Loaded} from "../../parts/loaded.js";
+
+/** @param {{id: string, ended?: boolean}} props `ended`: nothing more is to come */
+export function Steps({id, ended = true}) {
+  const deployment = useData(["deployments", id], {}, {every: ended ? 0 : 1});
+  return html`<${Loaded} of=${deployment}>${({state, reason, started_at: started, steps}) => html`
+    <div className="me-stack">
+      <p className="me-row"><${State} state=${state} />${reason && html`<span>${reason}</span>`}</p>
+      ${steps.length === 0 && html`<p className="me-muted">No step was taken yet.</p>`}
+      <ol className="me-steps">${steps.map((step, at) => html`
+        <li key=${at}>
+          <${State} state=${step.state} />
+          <span><strong>${step.name.replaceAll("_", " ")}</strong> ${said(step.detail)}</span>
+          <span className="me-muted me-numbers me-tight">+${duration(between(started, step.at))}</span>
+        </li>`)}
+      </ol>
+    </div>`}
+  <//>`;
+}
+
+const between = (start, end) => Math.max(0, (new Date(end) - new Date(start)) / 1000);
+
+/** What a step has to say, as one line. */
+function said(detail) {
+  const {reason, ...rest} = detail ?? {};
+  const facts = Object.entries(rest)
+    .filter(([, value]) => value !== null && typeof value !== "object")
+    .map(([name, value]) => `${name.replaceAll("_", " ")} ${number(value)}`);
+  return [reason, ...facts].filter(Boolean).join(" · ");
+}

@@ -1,0 +1,6 @@
+import {html} from "../host.js";
+import {Page} from "../parts/page.js";
+
+export function RunPage({dagId, runId}) {
+  return html`<${Page} title=${`${dagId} ${runId}`}><//>`;
+}

@@ -1,0 +1,6 @@
+import {html} from "../host.js";
+import {Page} from "../parts/page.js";
+
+export default function Services() {
+  return html`<${Page} title="Services"><//>`;
+}

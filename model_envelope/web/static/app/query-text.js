@@ -1,0 +1,75 @@
+/** Pieces of tag queries: the same language as in Python, written by clicks. */
+
+// Python's keywords, and the words that a query has for itself.
+const RESERVED = new Set(
+  ("False None True and as assert async await break class continue def del elif else except finally " +
+    "for from global if import in is lambda nonlocal not or pass raise return try while with yield " +
+    "tag metric archived").split(" "),
+);
+
+/** A value, as a query writes it. */
+export const quoted = (value) =>
+  `'${String(value)
+    .replace(/[\\']/g, "\\$&")
+    .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, escaped)}'`;
+
+/** A tag's key, as a query writes it. */
+export const keyed = (key) =>
+  /^[A-Za-z_]\w*$/.test(key) && !RESERVED.has(key) ? key : `tag[${quoted(key)}]`;
+
+/** The clause that one value of a tag makes, or that leaves it out. */
+export const clauseOf = (key, value, exclude = false) =>
+  `${keyed(key)} ${exclude ? "!=" : "=="} ${quoted(value)}`;
+
+/** A query that also asks for a clause. An `or` in it is kept together. */
+export function withClause(query, clause) {
+  const text = query.trim();
+  if (!text) return clause;
+  if (hasClause(text, clause)) return text;
+  return `${hasOr(text) ? `(${text})` : text} and ${clause}`;
+}
+
+/** A query without a clause that `withClause` added; null if it has none such. */
+export function withoutClause(query, clause) {
+  const clauses = clausesOf(query);
+  if (!clauses.includes(clause)) return null;
+  return clauses.filter((one) => one !== clause).join(" and ");
+}
+
+export const hasClause = (query, clause) => clausesOf(query).includes(clause);
+
+/** What stands between the `and`s of the top level. */
+export function clausesOf(query) {
+  const words = [...wordsOf(query)];
+  const found = [""];
+  let depth = 0;
+  for (const word of words) {
+    if (/^[([]$/.test(word)) depth += 1;
+    if (/^[)\]]$/.test(word)) depth -= 1;
+    if (depth === 0 && word === "and") found.push("");
+    else found[found.length - 1] += word;
+  }
+  return found.map((one) => one.trim()).filter(Boolean);
+}
+
+function hasOr(query) {
+  let depth = 0;
+  for (const word of wordsOf(query)) {
+    if (/^[([]$/.test(word)) depth += 1;
+    if (/^[)\]]$/.test(word)) depth -= 1;
+    if (depth === 0 && word === "or") return true;
+  }
+  return false;
+}
+
+function* wordsOf(query) {
+  const word = /'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\w+|[\s\S]/gy;
+  for (const [text] of query.matchAll(word)) yield text;
+}
+
+/** As tag queries escape what cannot be seen. */
+function escaped(character) {
+  const code = character.codePointAt(0).toString(16);
+  if (code.length <= 2) return `\\x${code.padStart(2, "0")}`;
+  return code.length <= 4 ? `\\u${code.padStart(4, "0")}` : `\\U${code.padStart(8, "0")}`;
+}
