@@ -59,14 +59,17 @@ export async function get(url, signal) {
  * @param {string|string[]} path as in `address`
  * @param {any} [body]
  */
-export async function send(method, path, body, signal) {
+export const send = (method, path, body, signal) => sendText(method, path, json(body), signal);
+
+/** As `send`, with JSON as it was typed: parsing would round large integers. */
+export async function sendText(method, path, text, signal) {
   const headers = {
     Accept: "application/json",
     "Content-Type": "application/json",
     "X-Model-Envelope": "1",
     ...bearer(),
   };
-  return bodyOf(await ask(address(path), {method, headers, signal, body: json(body)}));
+  return bodyOf(await ask(address(path), {method, headers, signal, body: text}));
 }
 
 /**

@@ -29,6 +29,16 @@ export function number(value, digits = 4) {
   return new Intl.NumberFormat("en", {maximumSignificantDigits: Math.max(digits, 1)}).format(value);
 }
 
+/** A measured number, with digits that stand below each other in a column: 0.93 -> "0.9300". */
+export function measured(value, digits = 4) {
+  if (typeof value !== "number" || Number.isInteger(value)) return number(value);
+  const size = Math.abs(value);
+  if (size >= 1e6 || size < 1e-4) return number(value, digits);
+  const whole = Math.max(1, Math.floor(Math.log10(Math.max(size, 1))) + 1);
+  const fraction = size < 1 ? digits : Math.max(0, digits - whole);
+  return new Intl.NumberFormat("en", {minimumFractionDigits: fraction, maximumFractionDigits: fraction}).format(value);
+}
+
 /** 0.031 -> "3.1 %". */
 export function share(value) {
   if (value === null || value === undefined) return "–";

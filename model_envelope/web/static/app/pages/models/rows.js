@@ -1,7 +1,7 @@
 /** The columns of the table of models. */
 
 import {html} from "../../host.js";
-import {date, moment, number, short} from "../../format.js";
+import {date, measured, moment, short} from "../../format.js";
 import {Badge} from "../../parts/badge.js";
 import {Tags} from "../../parts/chips.js";
 import {Link, RunLink} from "../../parts/link.js";
@@ -40,7 +40,7 @@ export function columnsOf({columns, chosen, choose, pick, full}) {
       align: "end",
       sort: `metric:${metric}`,
       className: "me-tight",
-      render: ({metrics}) => number(metrics[metric]),
+      render: ({metrics}) => measured(metrics[metric]),
     })),
     {key: "source", label: "Source", render: ({source}) => html`
       <span className="me-clip"><${RunLink} run=${source} /></span>`},
