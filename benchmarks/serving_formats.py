@@ -69,7 +69,7 @@ def measured(name: str, sample: Any, function: Callable[[Any], Any], count: int)
         "read split": microseconds(lambda: codec.read(mlflow, JSON, "mlflow")),
         "predict": microseconds(lambda: codec.predict(predictor, [request.columns])),
         "by Arrow": microseconds(lambda: predictor.predict(request.table())),
-        "write": microseconds(lambda: request.write(output)),
+        "write": microseconds(lambda: codec.respond([request], output)),
     }
 
 

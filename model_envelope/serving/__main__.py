@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("model_envelope.serving")
 
+# Of requests under way; by default Python looks through them all for cycles many times over.
+_YOUNG_OBJECTS = 5_000
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the service; 0 after a drain."""
@@ -88,6 +91,7 @@ def _load(path: Path, access_log: float) -> Application:
     # What is here now stays: collections need not look at it, and forks may share it.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS)
     return application
 
 

@@ -14,7 +14,14 @@ import pyarrow as pa
 
 from model_envelope.errors import SchemaError
 from model_envelope.serving.exchange import JSON, Exchange, Headers, Receive, Reply, Scope, Send
-from model_envelope.serving.formats import BadRequest, Dialect, error_body, v2_error_body
+from model_envelope.serving.formats import (
+    BadRequest,
+    Codec,
+    Dialect,
+    Request,
+    error_body,
+    v2_error_body,
+)
 from model_envelope.serving.functions import Function
 from model_envelope.serving.instruments import Instruments
 from model_envelope.serving.listening import Traffic
@@ -149,7 +156,7 @@ class Application:
         limits = self.plan.limits
 
         async def answer(exchange: Exchange) -> None:
-            if exchange.encoding not in (b"", b"identity"):
+            if exchange.headers.get(b"content-encoding", b"") not in (b"", b"identity"):
                 raise Refusal(415, "Send the body as it is, not compressed.")
             size = exchange.size(limits.body_bytes)
             if self._body_bytes + size > _LARGEST_BODIES * limits.body_bytes:
@@ -176,15 +183,11 @@ class Application:
     async def _predict(
         self, function: Function, exchange: Exchange, body: bytes, dialect: Dialect
     ) -> Reply:
-        media_type = exchange.media_type.decode("latin-1")
-        accept = exchange.accept.decode("latin-1")
-        length = exchange.header_length
-        read = function.codec.read
         if len(body) < _LARGE:
-            request = read(body, media_type, dialect, accept=accept, header_length=length)
+            request = _read(function.codec, exchange.headers, body, dialect)
         else:  # it would hold up everybody's answers while it is read
             request = await asyncio.to_thread(
-                read, body, media_type, dialect, accept=accept, header_length=length
+                _read, function.codec, exchange.headers, body, dialect
             )
         found = await self.queue.put(function, request, exchange.request_id)
         if not found.headers:
@@ -239,3 +242,14 @@ class Application:
             "milliseconds": round(seconds * 1000, 3),
         }
         _log.info("request", extra={"fields": fields})
+
+
+def _read(codec: Codec, headers: Mapping[bytes, bytes], body: bytes, dialect: Dialect) -> Request:
+    length = headers.get(b"inference-header-content-length", b"")
+    return codec.read(
+        body,
+        headers.get(b"content-type", b"").decode("latin-1"),
+        dialect,
+        accept=headers.get(b"accept", b"").decode("latin-1"),
+        header_length=int(length[:12]) if length.isdigit() else None,
+    )

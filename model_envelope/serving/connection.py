@@ -7,7 +7,7 @@ already complete, and an answer that is made of parts of our own is one write.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -22,13 +22,14 @@ _NEEDED = (
     "response_started",
 )
 _CLOSE = b"connection: close\r\n\r\n"
-
-
 _HEAD_BYTES = 64 << 10
 
 
 class Connection(HttpToolsProtocol):
     """One client's connection; each request's scope has its `Passage` as `connection`."""
+
+    _is_known: ClassVar[bool | None] = None
+    """Whether uvicorn's requests are as they are needed here; all are of one class."""
 
     _reads_head = False
     _head_bytes = 0
@@ -53,7 +54,9 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        cycle.scope["connection"] = Passage(self, cycle) if _is_known(cycle) else None
+        if Connection._is_known is None:
+            Connection._is_known = all(hasattr(cycle, name) for name in _NEEDED)
+        cycle.scope["connection"] = Passage(self, cycle) if Connection._is_known else None
         super()._start_asgi_task(cycle, app)
 
 
@@ -99,7 +102,3 @@ class Passage:
             connection.transport.close()
         cycle.on_response()
         return True
-
-
-def _is_known(cycle: Any) -> bool:
-    return all(hasattr(cycle, name) for name in _NEEDED)

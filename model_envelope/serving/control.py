@@ -42,7 +42,7 @@ class Control:
         Raises:
             Refusal: 401 without the token; 405.
         """
-        shown = hmac.compare_digest(exchange.authorization, self._expected)
+        shown = hmac.compare_digest(exchange.headers.get(b"authorization", b""), self._expected)
         if not self._application.plan.control_token or not shown:
             raise Refusal(401, "Show the control token.", (b"www-authenticate", b"Bearer"))
         action = self._actions.get((exchange.method, exchange.path))

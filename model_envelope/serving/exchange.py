@@ -46,17 +46,16 @@ class Reply:
 
 
 class Exchange:
-    """A request with its headers read once, and the way to answer it."""
+    """A request, and the way to answer it.
+
+    `headers` are by their names in lower case; of several with one name, the last.
+    """
 
     __slots__ = (
         "_length",
         "_receive",
         "_send",
-        "accept",
-        "authorization",
-        "encoding",
-        "header_length",
-        "media_type",
+        "headers",
         "method",
         "passage",
         "path",
@@ -73,27 +72,11 @@ class Exchange:
         self.path: str = scope["path"]
         self.status = 0
         self.unread = True
-        self.media_type = self.encoding = self.authorization = self.accept = b""
-        self.request_id = b""
-        self.header_length: int | None = None
-        self._length = b""
         self._receive = receive
         self._send = send
-        for name, value in scope["headers"]:
-            if name == b"content-type":
-                self.media_type = value
-            elif name == b"content-length":
-                self._length = value
-            elif name == b"x-request-id":
-                self.request_id = value
-            elif name == b"authorization":
-                self.authorization = value
-            elif name == b"content-encoding":
-                self.encoding = value
-            elif name == b"accept":
-                self.accept = value
-            elif name == b"inference-header-content-length" and value.isdigit():
-                self.header_length = int(value[:12])
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self._length = self.headers.get(b"content-length", b"")
+        self.request_id = self.headers.get(b"x-request-id", b"")
         if not _REQUEST_ID.fullmatch(self.request_id):
             self.request_id = b"%s-%x" % (_PREFIX, next(_numbers))
 

@@ -36,11 +36,7 @@ class Function:
 
     def respond(self, requests: Sequence[Request], output: pa.Table) -> list[Response]:
         """The answer to each request, from the predictions for all of them."""
-        responses, start = [], 0
-        for request in requests:
-            responses.append(request.write(output.slice(start, request.rows)))
-            start += request.rows
-        return responses
+        return self.codec.respond(requests, output)
 
 
 def load(plan: ServicePlan) -> dict[str, Function]:

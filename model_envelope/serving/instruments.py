@@ -16,7 +16,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_left
+from collections import Counter as Counts
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate
 
 from prometheus_client import (
     GC_COLLECTOR,
@@ -25,10 +28,12 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     Info,
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from model_envelope.serving.plan import ServicePlan
 
@@ -36,6 +41,39 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST.encode()
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384)
+
+
+class _Histogram:
+    """How often what was seen, by one label; for one thread, so without locks.
+
+    Prometheus's own takes a tenth of the time of a small prediction.
+    """
+
+    def __init__(self, name: str, text: str, label: str, bounds: Sequence[float]) -> None:
+        self._about = (name, text)
+        self._label = label
+        self._bounds = bounds
+        self._names = [*map(floatToGoString, bounds), "+Inf"]
+        self._counts: dict[str, list[int]] = {}
+        self._sums: dict[str, float] = {}
+
+    def observe(self, label: str, value: float) -> None:
+        """Count a value."""
+        try:
+            counts = self._counts[label]
+        except KeyError:
+            self._sums[label] = 0.0
+            counts = self._counts[label] = [0] * len(self._names)
+        counts[bisect_left(self._bounds, value)] += 1
+        self._sums[label] += value
+
+    def collect(self) -> Metric:
+        """What Prometheus reads."""
+        found = HistogramMetricFamily(*self._about, labels=[self._label])
+        for label, counts in self._counts.copy().items():
+            buckets = list(zip(self._names, accumulate(counts), strict=True))
+            found.add_metric([label], buckets, self._sums[label])
+        return found
 
 
 class Instruments:
@@ -46,33 +84,23 @@ class Instruments:
         for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
             registry.register(collector)
         self.registry = registry
-        self._requests = Counter(
-            "model_envelope_requests",
-            "Requests answered.",
-            ["route", "status"],
-            registry=registry,
-        )
-        self._seconds = Histogram(
+        self._requests: Counts[tuple[str, int]] = Counts()
+        self._seconds = _Histogram(
             "model_envelope_request_duration_seconds",
             "From a request's headers to its answer.",
-            ["route"],
-            buckets=_SECONDS,
-            registry=registry,
+            "route",
+            _SECONDS,
         )
-        self._batch_rows = Histogram(
-            "model_envelope_batch_rows",
-            "Rows given to the model at once.",
-            ["function"],
-            buckets=_ROWS,
-            registry=registry,
+        self._batch_rows = _Histogram(
+            "model_envelope_batch_rows", "Rows given to the model at once.", "function", _ROWS
         )
-        self._model_seconds = Histogram(
+        self._model_seconds = _Histogram(
             "model_envelope_predict_seconds",
             "Time in the model, for each batch.",
-            ["function"],
-            buckets=_SECONDS,
-            registry=registry,
+            "function",
+            _SECONDS,
         )
+        registry.register(_Collected(self._counted))
         self._in_progress = Gauge(
             "model_envelope_requests_in_progress", "Requests not answered yet.", registry=registry
         )
@@ -99,9 +127,6 @@ class Instruments:
             "envelope_id": plan.envelope_id,
         }
         Info("model_envelope_service", "What runs here.", registry=registry).info(about)
-        # A look-up by labels takes longer than the counting itself.
-        self._answered: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
-        self._predicted: dict[str, tuple[Histogram, Histogram]] = {}
 
     def measure(self, in_progress: Callable[[], int], queued_rows: Callable[[], int]) -> None:
         """Say where the gauges are read from."""
@@ -110,26 +135,34 @@ class Instruments:
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Count a request."""
-        try:
-            counter, histogram = self._answered[route, status]
-        except KeyError:
-            counter = self._requests.labels(route, str(status))
-            histogram = self._seconds.labels(route)
-            self._answered[route, status] = counter, histogram
-        counter.inc()
-        histogram.observe(seconds)
+        self._requests[route, status] += 1
+        self._seconds.observe(route, seconds)
 
     def predicted(self, function: str, rows: int, seconds: float) -> None:
         """Count a batch."""
-        try:
-            batch_rows, model_seconds = self._predicted[function]
-        except KeyError:
-            batch_rows = self._batch_rows.labels(function)
-            model_seconds = self._model_seconds.labels(function)
-            self._predicted[function] = batch_rows, model_seconds
-        batch_rows.observe(rows)
-        model_seconds.observe(seconds)
+        self._batch_rows.observe(function, rows)
+        self._model_seconds.observe(function, seconds)
 
     def text(self) -> bytes:
         """Everything, in Prometheus's text format."""
         return bytes(generate_latest(self.registry))
+
+    def _counted(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily(
+            "model_envelope_requests", "Requests answered.", labels=["route", "status"]
+        )
+        for (route, status), count in self._requests.items():
+            requests.add_metric([route, str(status)], count)
+        yield requests
+        for histogram in (self._seconds, self._batch_rows, self._model_seconds):
+            yield histogram.collect()
+
+
+class _Collected(Collector):
+    """What is counted here, for a registry that reads it."""
+
+    def __init__(self, collect: Callable[[], Iterable[Metric]]) -> None:
+        self._collect = collect
+
+    def collect(self) -> Iterable[Metric]:
+        return self._collect()

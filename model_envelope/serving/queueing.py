@@ -1,4 +1,4 @@
-"""The queue in front of the model, and the one thread that predicts.
+"""The queue in front of the model.
 
 While the model is busy requests gather; what has gathered goes to it at once, if the
 function was seen to treat rows alike alone and among others. An idle model never waits.
@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import queue
-import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Protocol
 
@@ -22,6 +20,7 @@ import pyarrow as pa
 from model_envelope.errors import PredictionFailed
 from model_envelope.serving.formats import Request, Response
 from model_envelope.serving.functions import Function
+from model_envelope.serving.model_thread import PATIENCE_SECONDS, ModelThread
 from model_envelope.serving.plan import Limits
 from model_envelope.serving.refusals import RETRY_SOON, Refusal
 
@@ -39,6 +38,22 @@ class Job:
     begin_before: float
 
 
+@dataclass(slots=True, eq=False)
+class _Lane:
+    """What waits for one function, and whether it was quick the last time."""
+
+    jobs: deque[Job] = field(default_factory=deque)
+    is_quick: bool = False
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What became of each job of a batch, and how long that took."""
+
+    answers: list[Response | Exception]
+    seconds: float
+
+
 class Watch(Protocol):
     """Who is told of every batch; called in the model's thread, so it must be quick."""
 
@@ -54,13 +69,11 @@ class ModelQueue:
         """Rows that wait or are being predicted."""
         self._limits = limits
         self._watch = watch
-        self._waiting: dict[Function, deque[Job]] = {function: deque() for function in functions}
+        self._lanes = {function: _Lane() for function in functions}
         self._busy = False
         self._overdue: asyncio.TimerHandle | None = None
-        self._batches: queue.SimpleQueue[list[Job] | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._predict, name="model", daemon=True)
-        self._thread.start()
+        self._thread = ModelThread(self._predict, self._deliver)
 
     def put(
         self, function: Function, request: Request, request_id: bytes
@@ -85,7 +98,7 @@ class ModelQueue:
         self.rows += request.rows
         answer: asyncio.Future[Response] = self._loop.create_future()
         deadline = self._loop.time() + self._limits.deadline_seconds
-        self._waiting[function].append(Job(function, request, request_id, answer, deadline))
+        self._lanes[function].jobs.append(Job(function, request, request_id, answer, deadline))
         if not self._busy:
             self._busy = True
             # Not now: what else arrived in this turn of the loop can go along.
@@ -96,45 +109,45 @@ class ModelQueue:
 
     def close(self) -> None:
         """End the thread once it has predicted what it was given."""
-        self._batches.put(None)
+        self._thread.close()
 
     def _next(self) -> None:
-        batch = self._take()
-        self._busy = bool(batch)
-        if batch:
-            self._batches.put(batch)
-
-    def _take(self) -> list[Job]:
-        """The oldest request, and what may go with it."""
-        lanes = [lane for lane in self._waiting.values() if lane]
+        lanes = [lane for lane in self._lanes.values() if lane.jobs]
+        self._busy = bool(lanes)
         if not lanes:
-            return []
-        lane = min(lanes, key=lambda jobs: jobs[0].begin_before)
-        batch = [lane.popleft()]
+            return
+        lane = min(lanes, key=lambda lane: lane.jobs[0].begin_before)
+        batch = self._take(lane.jobs)
+        outcome = self._thread.begin(batch, wait=lane.is_quick)
+        if outcome is not None:
+            self._settle_all(batch, outcome)
+            self._loop.call_soon(self._next)  # first the answers, and what they bring
+
+    def _take(self, jobs: deque[Job]) -> list[Job]:
+        """The oldest request, and what may go with it."""
+        batch = [jobs.popleft()]
         rows = batch[0].request.rows
         if batch[0].function.spec.row_independent is True:
-            while lane and rows + lane[0].request.rows <= self._limits.batch_rows:
-                rows += lane[0].request.rows
-                batch.append(lane.popleft())
+            while jobs and rows + jobs[0].request.rows <= self._limits.batch_rows:
+                rows += jobs[0].request.rows
+                batch.append(jobs.popleft())
         return batch
 
     def _expire(self) -> None:
         """Refuse what has waited too long, and come back for what will have."""
         now, seconds = self._loop.time(), self._limits.deadline_seconds
         text = f"The model did not come to this request within {seconds:g} s. Try again."
-        for lane in self._waiting.values():
-            while lane and lane[0].begin_before <= now:
-                self._settle(lane.popleft(), Refusal(503, text, RETRY_SOON))
-        heads = [lane[0].begin_before for lane in self._waiting.values() if lane]
+        waiting = [lane.jobs for lane in self._lanes.values()]
+        for jobs in waiting:
+            while jobs and jobs[0].begin_before <= now:
+                self._settle(jobs.popleft(), Refusal(503, text, RETRY_SOON))
+        heads = [jobs[0].begin_before for jobs in waiting if jobs]
         self._overdue = self._loop.call_at(min(heads), self._expire) if heads else None
 
-    def _predict(self) -> None:
-        while (batch := self._batches.get()) is not None:
-            answers = self._answers(batch)
-            try:
-                self._loop.call_soon_threadsafe(self._deliver, batch, answers)
-            except RuntimeError:  # the loop has ended: nobody waits for these any more
-                return
+    def _predict(self, batch: list[Job]) -> _Outcome:
+        begun = perf_counter()
+        answers = self._answers(batch)
+        return _Outcome(answers, perf_counter() - begun)
 
     def _answers(self, batch: list[Job]) -> list[Response | Exception]:
         if len(batch) > 1:
@@ -161,10 +174,14 @@ class ModelQueue:
             _log.warning("A prediction could not be counted", exc_info=True)
         return responses
 
-    def _deliver(self, batch: list[Job], answers: list[Response | Exception]) -> None:
-        for job, answer in zip(batch, answers, strict=True):
-            self._settle(job, answer)
+    def _deliver(self, batch: list[Job], outcome: _Outcome) -> None:
+        self._settle_all(batch, outcome)
         self._next()  # at once: the model works while the answers are sent
+
+    def _settle_all(self, batch: list[Job], outcome: _Outcome) -> None:
+        self._lanes[batch[0].function].is_quick = outcome.seconds < PATIENCE_SECONDS
+        for job, answer in zip(batch, outcome.answers, strict=True):
+            self._settle(job, answer)
 
     def _settle(self, job: Job, answer: Response | Exception) -> None:
         self.rows -= job.request.rows

@@ -33,7 +33,8 @@ def ask(model: tuple[Codec, Predictor], body: Any) -> Any:
     codec, predictor = model
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     request = codec.read(raw, JSON, "native")
-    return json.loads(request.write(codec.predict(predictor, [request.columns])).body)
+    (response,) = codec.respond([request], codec.predict(predictor, [request.columns]))
+    return json.loads(response.body)
 
 
 @pytest.fixture(scope="module")

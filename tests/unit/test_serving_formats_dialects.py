@@ -48,7 +48,7 @@ def ask(
     codec, predictor = model
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     request = codec.read(raw, media, dialect, **options)
-    response = request.write(codec.predict(predictor, [request.columns]))
+    (response,) = codec.respond([request], codec.predict(predictor, [request.columns]))
     return json.loads(response.body) if response.media_type == JSON else response
 
 
@@ -166,7 +166,8 @@ def test_the_form_that_a_client_likes_best(accept: str, media: str) -> None:
     codec, _ = SERIES
     output = pa.table({"prediction": [1.0]})
     asked = codec.read(json.dumps(RECORDS[:1]).encode(), JSON, "native", accept=accept)
-    assert asked.write(output).media_type == media
+    (response,) = codec.respond([asked], output)
+    assert response.media_type == media
 
 
 def test_arrow_that_does_not_fit_is_refused_by_column() -> None:

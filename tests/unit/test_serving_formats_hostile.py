@@ -127,7 +127,7 @@ def read(codec: Codec, body: bytes, media: str, dialect: Dialect, **options: Any
     table.validate(full=True)
     assert table.schema.equals(codec.layout.schema)
     assert table.num_rows == request.rows
-    request.write(table)
+    codec.respond([request], table)
 
 
 def places(value: Any) -> list[tuple[Any, Any]]:

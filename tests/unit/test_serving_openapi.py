@@ -103,7 +103,8 @@ class Service:
         codec = self.codecs[function]
         request = codec.read(msgspec.json.encode(body), JSON, dialect)
         table = codec.predict(self.predictors[function], [request.columns])
-        return json.loads(request.write(table).body)
+        (response,) = codec.respond([request], table)
+        return json.loads(response.body)
 
     def page(self) -> Page:
         return page(self.plan, self.codecs, self.examples)

@@ -6,11 +6,11 @@ For each query function there is one `Codec`, made at start:
     request = codec.read(body, content_type, "native", accept=accept)    # BadRequest
     request.rows                              # what the queue counts
     table = codec.predict(predictor, [request.columns, other.columns])   # one batch
-    response = request.write(table.slice(0, request.rows))
+    (response,) = codec.respond([request], table)
     response.body, response.media_type, response.status, response.headers
 
-`read` and `write` are cheap enough for the event loop; `predict` calls the model and belongs
-in the model's thread. It takes the fastest way to the model and gives what
+`read` is cheap enough for the event loop; `predict` calls the model and belongs in the model's
+thread, with `respond`. It takes the fastest way to the model and gives what
 `Predictor.predict` gives. `read` takes `header_length=` for `/v2` (the request header
 `Inference-Header-Content-Length`), and `response.headers` may hold the same for the answer.
 

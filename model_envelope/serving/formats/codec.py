@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+import msgspec
 import pyarrow as pa
 
 from model_envelope.errors import SchemaError
 from model_envelope.runtime.calling import Predictor
 from model_envelope.runtime.spec import FunctionSpec
 from model_envelope.serving.formats import direct, mlflow, native, tables
-from model_envelope.serving.formats.answers import Answers
+from model_envelope.serving.formats.answers import Answers, Output, Part
 from model_envelope.serving.formats.columns import Columns, Layout
 from model_envelope.serving.formats.media import ARROW, CSV, JSON, media_of, preferred
 from model_envelope.serving.formats.native import Encode
@@ -26,19 +26,18 @@ Dialect = Literal["native", "mlflow", "v2"]
 """Which protocol a route speaks."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """A body that fits the function.
 
     Attributes:
         columns: its rows.
         rows: how many.
-        write: makes the answer from the output table of just these rows.
+        write: makes the answer from the output for just these rows.
     """
 
     columns: Columns
     rows: int
-    write: Callable[[pa.Table], Response]
+    write: Callable[[Part], Response]
 
     def table(self) -> pa.Table:
         """The rows as a table of the input signature's schema."""
@@ -135,22 +134,22 @@ class Codec:
         write = self._writers[media]
         return Request(columns, columns.rows, partial(write, encode))
 
-    def _write_json(self, encode: Encode, table: pa.Table) -> Response:
-        return Response(encode(self.answers, table), JSON)
+    def _write_json(self, encode: Encode, part: Part) -> Response:
+        return Response(encode(self.answers, part.columns()), JSON)
 
-    def _write_arrow(self, _: Encode, table: pa.Table) -> Response:
-        return Response(tables.write_arrow(table), ARROW)
+    def _write_arrow(self, _: Encode, part: Part) -> Response:
+        return Response(tables.write_arrow(part.table()), ARROW)
 
-    def _write_csv(self, encode: Encode, table: pa.Table) -> Response:
+    def _write_csv(self, encode: Encode, part: Part) -> Response:
         if not self._can_be_csv:
-            return self._write_json(encode, table)
-        return Response(tables.write_csv(table), CSV)
+            return self._write_json(encode, part)
+        return Response(tables.write_csv(part.table()), CSV)
 
     def predict(self, predictor: Predictor, parts: Sequence[Columns]) -> pa.Table:
         """Predict the rows of one or many requests at once.
 
         Returns:
-            As many rows, in order: slice it for each request's `write`.
+            As many rows, in order.
 
         Raises:
             SchemaError: the rows do not fit after all.
@@ -161,3 +160,12 @@ class Codec:
         if data is None:
             return predictor.predict(columns.table())
         return predictor.predict_prepared(data, columns.rows)
+
+    def respond(self, requests: Sequence[Request], table: pa.Table) -> list[Response]:
+        """The answer to each request, from the predictions for the rows of all of them."""
+        output, responses, start = Output(self.answers, table), [], 0
+        for request in requests:
+            stop = start + request.rows
+            responses.append(request.write(Part(output, start, stop)))
+            start = stop
+        return responses

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 
 from model_envelope.runtime import schemas
@@ -16,6 +16,8 @@ from model_envelope.serving.formats.wires import Wire
 
 Cells = Any
 """One column: `Values` that need no more checks, or an Arrow array, chunked or not."""
+
+_VALUES = frozenset((list, tuple))
 
 
 class Layout:
@@ -27,6 +29,8 @@ class Layout:
         self.names: tuple[str, ...] = tuple(self.schema.names)
         self.nullable: tuple[bool, ...] = tuple(field.nullable for field in self.schema)
         self.wires: tuple[Wire, ...] = tuple(wires.wire_of(field) for field in self.schema)
+        self.is_complete = all(wire.complete for wire in self.wires)
+        """Whether decoding leaves nothing to refuse."""
         self.forms: tuple[Any, ...] = tuple(
             wire.form | None if nullable else wire.form
             for wire, nullable in zip(self.wires, self.nullable, strict=True)
@@ -37,8 +41,7 @@ class Layout:
         return self.wires[i].expected + (" or null" if self.nullable[i] else "")
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
+class Columns(msgspec.Struct, frozen=True):
     """Rows that fit a layout. Arrow arrays are made as late as can be: once a batch."""
 
     layout: Layout
@@ -51,10 +54,9 @@ class Columns:
         if len(parts) == 1:
             return parts[0]
         layout = parts[0].layout
-        cells = tuple(
-            _joined([part.cells[i] for part in parts], wire) for i, wire in enumerate(layout.wires)
-        )
-        return cls(layout, cells, sum(part.rows for part in parts))
+        columns = zip(*[part.cells for part in parts], strict=True)
+        cells = tuple(map(_joined, columns, layout.wires))
+        return cls(layout, cells, sum([part.rows for part in parts]))
 
     def table(self) -> pa.Table:
         """The rows as a table of the input signature's schema."""
@@ -66,8 +68,8 @@ class Columns:
         return pa.Table.from_arrays(arrays, schema=layout.schema)
 
 
-def _joined(parts: list[Cells], wire: Wire) -> Cells:
-    if not any(isinstance(part, (pa.Array, pa.ChunkedArray)) for part in parts):
+def _joined(parts: tuple[Cells, ...], wire: Wire) -> Cells:
+    if _VALUES.issuperset(map(type, parts)):
         return list(chain.from_iterable(parts))
     chunks: list[pa.Array] = []
     for part in parts:

@@ -12,11 +12,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-import pyarrow as pa
 
 from model_envelope.runtime.spec import FunctionSpec
 from model_envelope.serving.formats import native
-from model_envelope.serving.formats.answers import Answers
+from model_envelope.serving.formats.answers import Answers, Values
 from model_envelope.serving.formats.columns import Columns
 from model_envelope.serving.formats.refusals import BadRequest, excerpt, shortened
 from model_envelope.serving.formats.rows import RowReader, decode
@@ -61,15 +60,15 @@ class Predictions:
         named = spec.output_kind in ("frame", "dict", "records")
         self.form = "records" if named else "values" if len(columns) == 1 else "rows"
 
-    def encode(self, answers: Answers, table: pa.Table) -> bytes:
+    def encode(self, answers: Answers, columns: Values) -> bytes:
         """`{"predictions": [...]}`: values, arrays of them, or records."""
         found: Any
         if self.form == "records":
-            found = answers.rows(table)
+            found = answers.records(columns)
         elif self.form == "values":
-            found = answers.columns(table)[0]
+            found = columns[0]
         else:
-            found = list(zip(*answers.columns(table), strict=True))
+            found = list(zip(*columns, strict=True))
         return answers.encode({"predictions": found})
 
 

@@ -12,9 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-import pyarrow as pa
 
-from model_envelope.serving.formats.answers import Answers
+from model_envelope.serving.formats.answers import Answers, Values
 from model_envelope.serving.formats.columns import Columns
 from model_envelope.serving.formats.rows import RowReader, decode
 
@@ -22,7 +21,7 @@ COLUMNS = "columns"
 
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
-Encode = Callable[[Answers, pa.Table], bytes]
+Encode = Callable[[Answers, Values], bytes]
 
 
 def read(body: bytes, reader: RowReader) -> tuple[Columns, Encode]:
@@ -52,15 +51,15 @@ def members(body: bytes) -> dict[str, Any]:
         return found
 
 
-def records(answers: Answers, table: pa.Table) -> bytes:
+def records(answers: Answers, columns: Values) -> bytes:
     """Records in an array."""
-    return answers.encode(answers.rows(table))
+    return answers.encode(answers.records(columns))
 
 
-def _one(answers: Answers, table: pa.Table) -> bytes:
-    return answers.encode(answers.rows(table)[0])
+def _one(answers: Answers, columns: Values) -> bytes:
+    return answers.encode(answers.records(columns)[0])
 
 
-def _columnar(answers: Answers, table: pa.Table) -> bytes:
-    named = dict(zip(answers.names, answers.columns(table), strict=True))
+def _columnar(answers: Answers, columns: Values) -> bytes:
+    named = dict(zip(answers.names, columns, strict=True))
     return answers.encode({COLUMNS: named})

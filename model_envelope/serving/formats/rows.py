@@ -132,7 +132,7 @@ class RowReader:
 
     def _checked(self, cells: Sequence[Values], rows: int) -> Columns:
         """Convert now what could still be refused; leave the rest for the whole batch."""
-        if all(wire.complete for wire in self.layout.wires):
+        if self.layout.is_complete:
             return Columns(self.layout, tuple(cells), rows)
         ready: list[Cells] = []
         for i, wire in enumerate(self.layout.wires):

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from model_envelope.runtime.spec import FunctionSpec
 from model_envelope.serving.formats import tables, tensors
-from model_envelope.serving.formats.answers import Answers
+from model_envelope.serving.formats.answers import Answers, Part
 from model_envelope.serving.formats.columns import Columns, Layout
 from model_envelope.serving.formats.media import BINARY, JSON
 from model_envelope.serving.formats.refusals import (
@@ -115,7 +115,7 @@ class V2:
 
     def read(
         self, body: bytes, media: str, header_length: int | None
-    ) -> tuple[Columns, Callable[[pa.Table], Response]]:
+    ) -> tuple[Columns, Callable[[Part], Response]]:
         """Rows, and how to answer them.
 
         Raises:
@@ -132,7 +132,7 @@ class V2:
         request = _decoded(body[:length])
         self._check_outputs(request.outputs)
         found = self._columns(_tensors(request.inputs, body[length:]))
-        return found, lambda table: self._write(table, request)
+        return found, lambda part: self._write(part.table(), request)
 
     def _columns(self, found: Sequence[Tensor]) -> Columns:
         layout = self._layout

@@ -114,6 +114,35 @@ def test_a_bad_request_fails_alone(
     assert "Traceback" in logged["traceback"] or "SystemExit" in logged["traceback"]
 
 
+def test_a_model_that_was_quick_may_become_slow(
+    make_plan: Plans, serve: Serve, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    service = serve(make_plan(gated(gate), FRAME, limits=Limits(deadline_seconds=0.5)))
+    for i in range(50):
+        assert service.predict(row(i + 20, i)).status == 200
+    with ThreadPoolExecutor(4) as pool:
+        blocked = pool.submit(service.predict, row(-1, 0))
+        until(lambda: service.state()["queued_rows"] == 1, "the slow one is being predicted")
+        assert service.get("/livez").status == 200
+        assert service.predict(row(1, 0)).status == 503  # in time, though the model is busy
+        gate.touch()
+        assert blocked.result().json() == [{"prediction": -2.0}]
+    assert service.predict(row(1, 1)).json() == [{"prediction": 3.0}]
+
+
+def test_a_model_is_always_called_in_one_thread(make_plan: Plans, serve: Serve) -> None:
+    def model(frame: pd.DataFrame) -> pd.Series:
+        time.sleep(frame["a"].max())
+        return pd.Series(threading.get_ident(), frame.index)
+
+    service = serve(make_plan(model, pd.DataFrame({"a": [0.0, 0.001]})))
+    seconds = [0.0] * 20 + [0.02, 0.0] * 10
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda a: service.predict([{"a": a}]).json(), seconds))
+    assert len({answer[0]["prediction"] for answer in answers}) == 1
+
+
 def test_a_function_that_mixes_rows_is_given_one_request_at_a_time(
     make_plan: Plans, serve: Serve, tmp_path: Path
 ) -> None:
