@@ -18,6 +18,9 @@ PROXY_URL = "MODEL_ENVELOPE_PROXY_URL"
 PROXY_BIND = "MODEL_ENVELOPE_PROXY_BIND"
 PROXY_ADMIN = "MODEL_ENVELOPE_PROXY_ADMIN"
 PROXY_CONFIG = "MODEL_ENVELOPE_PROXY_CONFIG"
+KUBERNETES_CONTEXT = "MODEL_ENVELOPE_KUBERNETES_CONTEXT"
+KUBERNETES_NAMESPACE = "MODEL_ENVELOPE_KUBERNETES_NAMESPACE"
+KUBERNETES_PODS = "MODEL_ENVELOPE_KUBERNETES_PODS"
 
 
 def home() -> Path:
@@ -87,3 +90,21 @@ def proxy_config() -> Path | None:
     """The configuration file that such a HAProxy reads."""
     path = os.environ.get(PROXY_CONFIG)
     return Path(path) if path else None
+
+
+def kubernetes_context() -> str | None:
+    """The context of the kubeconfig; None for its current one, or for a pod's own account."""
+    return os.environ.get(KUBERNETES_CONTEXT) or None
+
+
+def kubernetes_namespace() -> str | None:
+    """Where services are in the cluster; None for the context's, or the pod's, namespace."""
+    return os.environ.get(KUBERNETES_NAMESPACE) or None
+
+
+def kubernetes_pods() -> str | None:
+    """How pods are reached: `direct` by their addresses, `forward` through the API server.
+
+    None for `direct` from within the cluster, `forward` from elsewhere.
+    """
+    return os.environ.get(KUBERNETES_PODS) or None

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
+from model_envelope.deployment.cluster.forwarding import SCHEME, PodConnection
 from model_envelope.errors import TargetFailed
 
 ARROW = "application/vnd.apache.arrow.stream"
@@ -59,16 +60,19 @@ def ask(
     *,
     headers: Mapping[str, str] = _NOTHING,
     timeout: float = 10.0,
+    largest: int = LARGEST,
 ) -> Answer:
     """Send one request on a connection of its own.
 
     Args:
-        address: `http://host:port`, with a path or without, or `unix:/path` of a socket.
+        address: `http://host:port`, with a path or without, `unix:/path` of a socket, or
+            `pod://name:port` of one in the cluster.
         method: of HTTP.
         path: below the address, starting with a slash.
         body: what to send.
         headers: beside those of HTTP itself.
         timeout: seconds to wait for each part of the answer.
+        largest: bytes of its body that are read at most.
 
     Raises:
         Unanswered: nothing came, or something that is no HTTP.
@@ -79,7 +83,7 @@ def ask(
         try:
             connection.request(method, prefix + path, body, dict(headers) | {"Connection": "close"})
             response = connection.getresponse()
-            found = response.read(LARGEST)
+            found = response.read(largest)
         except (OSError, http.client.HTTPException) as error:
             told = str(error) or type(error).__name__
             raise Unanswered(f"{method} {path} at {address} was not answered: {told}.") from error
@@ -94,6 +98,8 @@ def ask(
 def _connection(address: str, timeout: float) -> http.client.HTTPConnection:
     if address.startswith(UNIX):
         return _UnixConnection(address.removeprefix(UNIX), timeout)
+    if address.startswith(SCHEME):
+        return PodConnection(address, timeout)
     parts = urlsplit(address)
     if parts.scheme != "http" or parts.hostname is None:
         raise TargetFailed(f"{address!r} is no address of a release: http://host:port or unix:/….")

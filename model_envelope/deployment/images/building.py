@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import logging
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,13 @@ from model_envelope.optional import require
 from model_envelope.store.store import Store
 
 _log = logging.getLogger(__name__)
+
+ENVELOPE = "io.model-envelope.envelope"
+OWNER = "io.model-envelope.owner"
+"""Labels of a model's image: what it is of, and the identity of the store."""
+
+DEPENDENCIES = "io.model-envelope.dependencies"
+"""A label of images of dependencies, which those that stand on them inherit: their name."""
 
 _REPOSITORY = re.compile(
     r"(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::\d{1,5})?/)?"
@@ -79,7 +88,7 @@ class ImageBuilder:
             TargetFailed: the engine refused or failed, or the base image does not fit.
         """
         repository, base = _settings()
-        with connected() as client:
+        with connected() as client, in_turn(self.cache, fcntl.LOCK_SH):
             files = model_files(record, self.artifacts, self.cache)
             dependencies = self._dependencies(client, base, record.manifest.environment)
             content = hashlib.sha256(f"{dependencies} {digest_of(files)}".encode()).hexdigest()
@@ -89,7 +98,7 @@ class ImageBuilder:
                 _log.info("Building image %s", reference)
                 context = {"Dockerfile": template.MODEL.encode(), **files}
                 arguments = {"DEPENDENCIES": dependencies}
-                labels = _labels(record)
+                labels = _labels(record) | {OWNER: self.store.identity}
                 _build(client, context, reference, self.cache, arguments=arguments, labels=labels)
                 found = client.images.get(reference)
             return Image(id=found.id, reference=reference, dependencies=dependencies)
@@ -132,19 +141,28 @@ class ImageBuilder:
         key = hashlib.sha256(json.dumps(content).encode()).hexdigest()
         name = f"model-envelope-dependencies:{key[:32]}"
         if _find(client, name) is None:
-            folder = self.cache / "images"
-            folder.mkdir(parents=True, exist_ok=True)
-            with locked(folder / f"{key}.lock"):
+            with locked(self.cache / "images" / f"{key}.lock"):
                 if _find(client, name) is None:
                     _log.info("Building image %s", name)
                     files = dependencies_files(self._packed(extended, text))
                     context = {"Dockerfile": template.DEPENDENCIES.encode(), **files}
                     arguments = {"BASE": base}
-                    _build(client, context, name, self.cache, arguments=arguments, labels={})
+                    labels = {DEPENDENCIES: name}
+                    _build(client, context, name, self.cache, arguments=arguments, labels=labels)
         return name
 
     def _packed(self, environment: Environment, text: str) -> Path:
         return pack(build_environment(environment, text, cache=self.cache))
+
+
+@contextmanager
+def in_turn(cache: Path, kind: int) -> Iterator[None]:
+    """Build (`LOCK_SH`), or remove what nothing stands on (`LOCK_EX`), but not at once."""
+    folder = cache / "images"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a") as lock:
+        fcntl.flock(lock, kind)
+        yield
 
 
 def push(image: Image) -> str:
@@ -157,12 +175,7 @@ def push(image: Image) -> str:
         TargetFailed: the registry, or the engine, refused.
     """
     repository, _, tag = image.reference.rpartition(":")
-    host, slash, _ = repository.partition("/")
-    if not slash or not ("." in host or ":" in host or host == "localhost"):
-        raise InvalidInput(
-            f"Image {image.reference} has no registry in its name: set {config.IMAGE_REPOSITORY}, "
-            "for example to registry.example/models, and build it again."
-        )
+    host = _registry(repository)
     digest = ""
     with connected() as client, failures(f"Image {image.reference} cannot be pushed"):
         for line in client.api.push(repository, tag, stream=True, decode=True):
@@ -173,6 +186,30 @@ def push(image: Image) -> str:
                 )
             digest = line.get("aux", {}).get("Digest", digest)
     return f"{repository}@{digest}"
+
+
+def check_registry() -> None:
+    """See that images are called by a registry that they can be pushed to.
+
+    Raises:
+        InvalidInput: they are not.
+    """
+    _registry(_settings()[0])
+
+
+def is_reference(text: str) -> bool:
+    """Whether a text has the form of an image's name."""
+    return _REFERENCE.fullmatch(text) is not None
+
+
+def _registry(repository: str) -> str:
+    host, slash, _ = repository.partition("/")
+    if not slash or not ("." in host or ":" in host or host == "localhost"):
+        raise InvalidInput(
+            f"Images are called {repository}, which has no registry in its name: set "
+            f"{config.IMAGE_REPOSITORY}, for example to registry.example/models."
+        )
+    return host
 
 
 def _settings() -> tuple[str, str]:
@@ -221,7 +258,7 @@ def _labels(record: EnvelopeRecord) -> dict[str, str]:
         "org.opencontainers.image.title": "model-envelope service",
         "org.opencontainers.image.version": record.id,
         "org.opencontainers.image.created": record.created_at.isoformat(timespec="seconds"),
-        "io.model-envelope.envelope": record.id,
+        ENVELOPE: record.id,
         "io.model-envelope.environment": record.manifest.environment.digest,
         "io.model-envelope.manifest": record.manifest_sha256,
     }
