@@ -23,6 +23,7 @@ Headers = list[tuple[bytes, bytes]]
 JSON = (b"content-type", b"application/json")
 TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
+_PATH_PREFIX = re.compile(rb"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,62}){1,8}")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:/+=-]{0,127}")
 _PREFIX = secrets.token_hex(6).encode()
 _numbers = itertools.count(1)
@@ -86,6 +87,15 @@ class Exchange:
         raw: bytes = self.scope["raw_path"]
         query: bytes = self.scope["query_string"]
         return raw + b"?" + query if query else raw
+
+    @property
+    def prefix(self) -> bytes:
+        """The path that a proxy took off before this one, as it says; empty for none.
+
+        It gets into answers, so what is not plainly a path is taken for none.
+        """
+        said = self.headers.get(b"x-forwarded-prefix", b"").removesuffix(b"/")
+        return said if _PATH_PREFIX.fullmatch(said) else b""
 
     def size(self, limit: int) -> int:
         """How many bytes the body will have at most.

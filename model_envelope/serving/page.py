@@ -55,7 +55,7 @@ def page(plan: ServicePlan, codecs: Mapping[str, Codec], examples: Mapping[str, 
         data=data,
     )
     policy = (
-        "default-src 'none'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+        "default-src 'none'; connect-src 'self'; base-uri 'self'; form-action 'none'; "
         f"style-src {_hash(STYLE)}; script-src {_hash(SCRIPT)}"
     )
     return Page(body.encode(), policy)

@@ -120,7 +120,7 @@ function fill() {
 
 function curl() {
   const quoted = "'" + body().replace(/\s*\n\s*/g, " ").replaceAll("'", "'\\''") + "'";
-  $("curl").textContent = `curl ${new URL(current.name, location.href)} \\\n` +
+  $("curl").textContent = `curl ${new URL(current.name, document.baseURI)} \\\n` +
     `  -H 'Content-Type: application/json' \\\n  -d ${quoted}`;
 }
 

@@ -28,6 +28,7 @@ Handler = Callable[[Exchange], Awaitable[None]]
 _GET = ("GET", "HEAD")
 _POST = ("POST",)
 _READY = (b'{"ready":true}', b'{"ready":false}')
+_VARY = (b"vary", b"x-forwarded-prefix")
 ALL = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
@@ -55,8 +56,8 @@ def routes(application: Application) -> dict[str, Route]:
         "/health": Route("/health", _GET, ready),  # as MLflow's server calls it
         "/ping": Route("/ping", _GET, ready),
         "/metrics": Route("/metrics", _GET, _metrics(application)),
-        "/openapi.json": Route("/openapi.json", _GET, _made(application, _openapi)),
-        "/": Route("/", _GET, _made(application, _page)),
+        "/openapi.json": Route("/openapi.json", _GET, _made(application, _openapi, _with_server)),
+        "/": Route("/", _GET, _made(application, _page, _with_base)),
         "/v2": Route("/v2", _GET, _document(application, _about(application))),
         "/v2/health/live": Route("/v2/health/live", _GET, _document(application, b'{"live":true}')),
         "/v2/health/ready": Route("/v2/health/ready", _GET, _ready(application, *_READY)),
@@ -142,18 +143,33 @@ def _document(
 
 
 def _made(
-    application: Application, make: Callable[[Application], tuple[bytes, Headers]]
+    application: Application,
+    make: Callable[[Application], tuple[bytes, Headers]],
+    place: Callable[[bytes, bytes], bytes],
 ) -> Handler:
-    """Answers with what is made when it is first asked for: a service starts without it."""
+    """Answers with what is made when it is first asked for: a service starts without it.
+
+    `place` puts the prefix of a proxy's path into it.
+    """
     cached: list[tuple[bytes, Headers]] = []
 
     async def answer(exchange: Exchange) -> None:
         if not cached:
             cached.append(await asyncio.to_thread(make, application))
         body, headers = cached[0]
-        await application.respond(exchange, 200, body, *headers)
+        if exchange.prefix:
+            body = place(body, exchange.prefix)
+        await application.respond(exchange, 200, body, _VARY, *headers)
 
     return answer
+
+
+def _with_server(document: bytes, prefix: bytes) -> bytes:
+    return b'{"servers":[{"url":"%s"}],%s' % (prefix, document[1:])
+
+
+def _with_base(page: bytes, prefix: bytes) -> bytes:
+    return page.replace(b"<head>", b'<head>\n<base href="%s/">' % prefix, 1)
 
 
 def _openapi(application: Application) -> tuple[bytes, Headers]:

@@ -17,13 +17,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
+import model_envelope as me
 from model_envelope import config
 from model_envelope.deployment.proxy.haproxy import Haproxy
 from model_envelope.deployment.proxy.rendering import Backend
 from model_envelope.errors import InvalidInput, TargetFailed
+from model_envelope.isolation import fetch_all, service_plan
 from tests.conftest import free_port
+from tests.integration.serving.support import TOKEN, Service
 
 RELEASE = "0123456789abcdef0123"
 
@@ -300,3 +304,46 @@ def test_a_proxy_that_somebody_else_runs(
         finally:
             one.close()
             process.terminate()
+
+
+def test_the_page_and_the_interface_of_a_service_work_below_its_name(
+    folder: Path, port: int, tmp_path: Path
+) -> None:
+    def model(frame: pd.DataFrame) -> pd.Series:
+        return frame["a"] * 2
+
+    envelope = me.save_model(
+        model, tags={"canonical_name": "twice"}, api_input=pd.DataFrame({"a": [1.0, 2.0]})
+    )
+    plan = service_plan(
+        envelope.record,
+        service="first",
+        release="first0",
+        directory=fetch_all(me.Client().artifacts, envelope.record),
+        scratch=tmp_path / "scratch",
+        control_token=TOKEN,
+    )
+    service = Service(plan, tmp_path)
+    try:
+        there = (("r-0", f"127.0.0.1:{service.port}"),)
+        Haproxy(folder).apply([Backend(service="first", release=RELEASE, fence=1, servers=there)])
+        (server,) = get(port, "/first/openapi.json")[1]["servers"]
+        assert server == {"url": "/first"}
+        seen = browse(f"http://127.0.0.1:{port}/first")
+        assert 'class="pill good">ready<' in seen  # the page's script asked for it
+        assert f"curl http://127.0.0.1:{port}/first/predict" in seen
+    finally:
+        service.close()
+
+
+def browse(url: str) -> str:
+    """The page at a URL as it is after its script ran."""
+    program = shutil.which("chromium")
+    if program is None:
+        message = "Chromium is not installed: apt-get install chromium"
+        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=10000"]
+    done = subprocess.run(
+        [str(program), *options, "--dump-dom", url], capture_output=True, text=True, check=True
+    )
+    return done.stdout

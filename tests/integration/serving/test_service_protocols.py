@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pyarrow as pa
+import pytest
 
 from tests.integration.serving.support import Service
 
@@ -82,3 +83,49 @@ def test_what_it_says_of_itself(shared_service: Service) -> None:
     assert page.headers["content-type"].startswith("text/html")
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert shared_service.plan.envelope_id in page.body.decode()
+
+
+@pytest.mark.parametrize("said", ["/ltv-us", "/ltv-us/", "/a/b.c/d_e"])
+def test_behind_a_prefix_it_says_where_it_is(shared_service: Service, said: str) -> None:
+    prefix = said.rstrip("/")
+    told = shared_service.get("/openapi.json", **{"x-forwarded-prefix": said})
+    document = told.json()
+    assert document.pop("servers") == [{"url": prefix}]
+    assert told.headers["vary"] == "x-forwarded-prefix"
+    assert document == shared_service.get("/openapi.json").json()
+    page = shared_service.get("/", **{"x-forwarded-prefix": said})
+    assert f'<base href="{prefix}/">' in page.body.decode()
+    assert "base-uri 'self'" in page.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "",
+        "/",
+        "//evil.example",
+        "https://evil.example",
+        "/a//evil",
+        "/..",
+        "/a/../b",
+        "/a/./b",
+        '/"><script>alert(1)</script>',
+        '/a","x":"',
+        "/a b",
+        "/a\\b",
+        "/%2e%2e",
+        "/a?b",
+        "/a, /b",
+        "a",
+        "/\u00e9",
+        "/" + "a" * 64,
+        "/a" * 9,
+    ],
+)
+def test_a_prefix_that_is_none_is_not_repeated(shared_service: Service, said: str) -> None:
+    headers = {"x-forwarded-prefix": said}
+    for path in ("/openapi.json", "/"):
+        told = shared_service.get(path, **headers)
+        assert told.status == 200
+        assert told.body == shared_service.get(path).body
+    assert "servers" not in shared_service.get("/openapi.json", **headers).json()
