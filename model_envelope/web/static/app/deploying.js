@@ -3,28 +3,40 @@
  * as the user, so that permission, audit and logs are Airflow's; alone, the server does it.
  */
 
-import {airflow, send} from "./api.js";
+import {address, airflow, get, send} from "./api.js";
 
-/** @typedef {{dag_id: string, run_id: string} | null} Run where to follow it; null alone */
+/**
+ * @typedef {Object} Begun
+ * @property {string} service
+ * @property {{dag_id: string, run_id: string}|null} run what Airflow does for it; null alone
+ * @property {string|null} before the service's newest deployment until now: a newer one is ours
+ */
 
 /**
  * @param {Object} session
  * @param {{action: "deploy"|"rollback"|"undeploy", service: string, envelope?: string,
- *   target?: string|null, options?: Object, reason?: string}} wish
- * @returns {Promise<Run>}
+ *   target?: string|null, options?: Object|null, reason?: string}} wish
+ * @returns {Promise<Begun>}
  */
 export async function begin(session, wish) {
-  if (session.mode === "airflow") return beginRun(session.deploy_dag, wish);
   const {action, service, ...rest} = wish;
-  if (action === "deploy") await send("POST", "deployments", {service, ...rest});
+  const before = await newestDeployment(service);
+  let run = null;
+  if (session.mode === "airflow") run = await beginRun(session.deploy_dag, wish);
+  else if (action === "deploy") await send("POST", "deployments", {service, ...rest});
   else await send("POST", ["services", service, action], {reason: wish.reason ?? ""});
-  return null;
+  return {service, run, before};
 }
 
-async function beginRun(dag, {action, service, envelope = "", target = null, options = {}, reason = ""}) {
+async function newestDeployment(service) {
+  const {items} = await get(address("deployments", {service, limit: 1}));
+  return items[0]?.id ?? null;
+}
+
+async function beginRun(dag, {action, service, envelope = "", target = null, options, reason = ""}) {
   const run = await airflow("POST", `dags/${encodeURIComponent(dag)}/dagRuns`, {
     logical_date: null,
-    conf: {action, service, envelope, target, options, reason},
+    conf: {action, service, envelope, target, options: options ?? {}, reason},
   });
   return {dag_id: run.dag_id, run_id: run.dag_run_id};
 }

@@ -33,10 +33,7 @@ export function ActionDialog({action, service, onClose, onEnd}) {
   const session = useSession();
   const words = WORDS[action];
   const [reason, setReason] = useState("");
-  const [act, doing] = useAction(async () => ({
-    run: await begin(session, {action, service: service.name, reason}),
-    before: service.deployments?.[0]?.id ?? null,
-  }));
+  const [act, doing] = useAction(() => begin(session, {action, service: service.name, reason}));
   const footer = doing.done
     ? html`<button type="button" className="me-button" onClick=${onClose}>Close</button>`
     : html`<button type="button" className="me-button" onClick=${onClose}>Cancel</button>
@@ -44,7 +41,7 @@ export function ActionDialog({action, service, onClose, onEnd}) {
           ${words.button}</button>`;
   return html`<${Dialog} open title=${words.title(service)} onClose=${onClose} footer=${footer}>
     ${doing.done
-      ? html`<${Following} service=${service.name} run=${doing.done.run} before=${doing.done.before} onEnd=${onEnd} />`
+      ? html`<${Following} begun=${doing.done} onEnd=${onEnd} />`
       : html`<p>${words.does(service)}</p>
         <${Field} label="Why" hint="For the ledger, and for who looks at it tomorrow.">
           ${(control) => html`<input ...${control} className="me-input" value=${reason} autoFocus

@@ -18,16 +18,12 @@ const NAME = /^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$/;
  */
 export function DeployDialog({envelope, onClose}) {
   const session = useSession();
-  const services = useData("services", {limit: 200});
-  const [form, setForm] = useState({service: "", target: "", replicas: "", options: "{}", reason: ""});
+  const services = useData("services");
+  const [form, setForm] = useState({service: "", target: "", replicas: "", options: "", reason: ""});
   const known = services.data?.items.find(({name}) => name === form.service);
   const wish = useMemo(() => wishOf(envelope.id, form), [envelope.id, form]);
   const preview = usePreview("deployments/preview", wish.problem ? null : wish.body);
-  const [before, setBefore] = useState(null);
-  const [deploy, doing] = useAction(async () => {
-    setBefore(known?.deployments?.[0]?.id ?? preview.data?.newest_deployment ?? null);
-    return {run: await begin(session, {action: "deploy", ...wish.body})};
-  });
+  const [deploy, doing] = useAction(() => begin(session, {action: "deploy", ...wish.body}));
   const set = (name) => (value) => setForm((was) => ({...was, [name]: value}));
   const refused = whyNot(session);
   const ready = preview.of && preview.data && !refused && !doing.busy;
@@ -35,7 +31,7 @@ export function DeployDialog({envelope, onClose}) {
   if (doing.done) {
     return html`<${Dialog} open title=${title} onClose=${onClose}
         footer=${html`<button type="button" className="me-button" onClick=${onClose}>Close</button>`}>
-      <${Following} service=${form.service} run=${doing.done.run} before=${before} />
+      <${Following} begun=${doing.done} />
     <//>`;
   }
   const footer = html`
@@ -65,7 +61,7 @@ function Form({form, set, services, known, targets, problem}) {
     <div className="me-fields">
       <${Select} label="Where" value=${form.target} onChange=${set("target")}
         options=${[{value: "", label: known ? `as it is: ${known.target.kind}` : "process, as usual"}, ...targets]} />
-      <${Field} label="Replicas" error=${wrong("replicas")} hint="As before, or 1, unless given.">
+      <${Field} label="Replicas" error=${wrong("replicas")} hint="As before unless given.">
         ${(control) => html`<input ...${control} className="me-input" inputMode="numeric"
           value=${form.replicas} onChange=${typed("replicas")} />`}
       <//>
@@ -131,5 +127,7 @@ function wishOf(envelope, {service, target, replicas, options, reason}) {
     if (!/^[1-9]\d{0,2}$/.test(replicas.trim())) return wrong("replicas", "A whole number, at least 1.");
     given = {...given, replicas: Number(replicas)};
   }
-  return {body: {envelope, service, target: target || null, options: given, reason}};
+  // No options at all means those that it has.
+  const own = Object.keys(given).length ? given : null;
+  return {body: {envelope, service, target: target || null, options: own, reason}};
 }

@@ -9,15 +9,12 @@ import {Steps} from "./steps.js";
 
 const OVER = new Set(["success", "failed"]);
 
-/**
- * @param {{service: string, run: import("../../deploying.js").Run, before: string|null,
- *   onEnd?: () => void}} props `before`: the service's newest deployment when it began
- */
-export function Following({service, run, before, onEnd}) {
+/** @param {{begun: import("../../deploying.js").Begun, onEnd?: () => void}} props */
+export function Following({begun: {service, run, before}, onEnd}) {
   const state = useRunState(run);
   const [over, setOver] = useState(false);
-  const found = useData(["services", service], {}, {every: over ? 0 : 1});
-  const newest = found.data?.deployments?.[0];
+  const found = useData("deployments", {service, limit: 1}, {every: over ? 0 : 1});
+  const newest = found.data?.items[0];
   const deployment = newest && newest.id !== before ? newest : null;
   const ended = run ? OVER.has(state) : Boolean(deployment && deployment.state !== "running");
   useEffect(() => {

@@ -13,15 +13,29 @@ export function Steps({id, ended = true}) {
     <div className="me-stack">
       <p className="me-row"><${State} state=${state} />${reason && html`<span>${reason}</span>`}</p>
       ${steps.length === 0 && html`<p className="me-muted">No step was taken yet.</p>`}
-      <ol className="me-steps">${steps.map((step, at) => html`
+      <ol className="me-steps">${taken(steps, started).map(({name, state: came, detail, seconds}, at) => html`
         <li key=${at}>
-          <${State} state=${step.state} />
-          <span><strong>${step.name.replaceAll("_", " ")}</strong> ${said(step.detail)}</span>
-          <span className="me-muted me-numbers me-tight">+${duration(between(started, step.at))}</span>
+          <${State} state=${came} />
+          <span><strong>${name.replaceAll("_", " ")}</strong> ${said(detail)}</span>
+          <span className="me-muted me-numbers">${seconds !== null && duration(seconds)}</span>
         </li>`)}
       </ol>
     </div>`}
   <//>`;
+}
+
+/** What each step came to and how long it took: the ledger has a line for its begin, too. */
+function taken(steps, started) {
+  const found = [];
+  for (const step of steps) {
+    const last = found.at(-1);
+    if (last?.name === step.name && last.state === "running") {
+      Object.assign(last, step, {seconds: between(last.at, step.at)});
+    } else {
+      found.push({...step, seconds: step.state === "running" ? null : between(last?.at ?? started, step.at)});
+    }
+  }
+  return found;
 }
 
 const between = (start, end) => Math.max(0, (new Date(end) - new Date(start)) / 1000);
@@ -30,7 +44,7 @@ const between = (start, end) => Math.max(0, (new Date(end) - new Date(start)) / 
 function said(detail) {
   const {reason, ...rest} = detail ?? {};
   const facts = Object.entries(rest)
-    .filter(([, value]) => value !== null && typeof value !== "object")
+    .filter(([name, value]) => name !== "seconds" && value !== null && typeof value !== "object")
     .map(([name, value]) => `${name.replaceAll("_", " ")} ${number(value)}`);
   return [reason, ...facts].filter(Boolean).join(" · ");
 }
