@@ -6,6 +6,7 @@
     │   ├── InvalidRule                    a deployment rule; says everything that is wrong
     │   ├── InvalidTag                     a tag key or value
     │   ├── TagQueryError                  a tag query that cannot be read; says where
+    │   ├── TooMuch                        more than is drawn or sent; says how to narrow it
     │   └── SchemaError                    data and signature do not fit
     ├── EnvelopeNotFound (LookupError)     no envelope matches
     ├── ModelNotPicklable (TypeError)      names the attribute that cannot be saved
@@ -25,8 +26,10 @@
     ├── BatchPredictionFailed              a batch prediction; the output table is untouched
     ├── DeploymentError
     │   ├── DeploymentFailed               a gate refused it; what ran before still does
+    │   ├── DeploymentNotFound (LookupError)  no deployment has this id
     │   ├── EnvelopeInUse                  a service runs or wants it, or would roll back to it
     │   ├── FenceLost                      somebody else has taken over the service
+    │   ├── RuleChanged                    somebody else has changed the rule meanwhile
     │   ├── RuleNotFound (LookupError)     no rule has this name
     │   ├── ServiceNotFound (LookupError)  nobody ever deployed anything to it
     │   └── TargetFailed                   the place that runs services refused or failed
@@ -95,6 +98,10 @@ class TagQueryError(InvalidInput):
 
     def __reduce__(self) -> tuple[object, ...]:
         return partial(type(self), query=self.query, position=self.position), (self.message,)
+
+
+class TooMuch(InvalidInput):
+    """It is more than is drawn or sent at once."""
 
 
 class SchemaError(InvalidInput):
@@ -177,8 +184,16 @@ class DeploymentFailed(DeploymentError):
     """A gate refused an envelope, or raised; what the service ran before, it still runs."""
 
 
+class DeploymentNotFound(DeploymentError, LookupError):
+    """No deployment has this id."""
+
+
 class EnvelopeInUse(DeploymentError):
     """A service runs this envelope, wants it, or would roll back to it: it must stay."""
+
+
+class RuleChanged(DeploymentError):
+    """A rule is not any more what a change of it was made from; nothing was changed."""
 
 
 class RuleNotFound(DeploymentError, LookupError):

@@ -100,6 +100,16 @@ class Client(RuleVerbs, ServiceVerbs):
         """Who changes things through this client, as the history shows it."""
         return provenance().user
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables by which another process has a client of the same places."""
+        return {
+            config.STORE: self._store_url,
+            config.ARTIFACTS: self._artifacts_address,
+            config.CACHE: str(self.cache),
+            config.STATE: str(self.state),
+        }
+
     # Saving
 
     def save_model(

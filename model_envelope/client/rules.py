@@ -88,7 +88,7 @@ class RuleVerbs:
             "owner": owner,
         }
         rule = Rule.read(given)
-        self._check_targets([rule])
+        self.check_targets([rule])
         return self.store.put_rule(rule.name, rule.service, rule.spec(), self.actor)
 
     def apply_rules(
@@ -115,7 +115,7 @@ class RuleVerbs:
         from model_envelope.deployment.rule_files import load_rules
 
         rules = load_rules(paths)
-        self._check_targets(rules)
+        self.check_targets(rules)
         if dry_run:
             return compare(self.store.rules(), rules, prune=prune)
         return apply(self.store, rules, prune=prune, actor=self.actor)
@@ -177,8 +177,12 @@ class RuleVerbs:
 
         return plan(self.store, explain=explain, only=rules, retry=retry)
 
-    def _check_targets(self, rules: Iterable[Rule]) -> None:
-        """Refuse options that a target does not know, where it can be asked here."""
+    def check_targets(self, rules: Iterable[Rule]) -> None:
+        """Refuse options that a target does not know, where it can be asked here.
+
+        Raises:
+            InvalidRule: of the first that has such.
+        """
         from model_envelope.deployment.serving_options import read_options
         from model_envelope.deployment.targets.opening import open_target
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from model_envelope import names
+from model_envelope.client.wishes import Wish, WishVerbs
 from model_envelope.errors import DeploymentError, DeploymentFailed, TargetFailed
 
 if TYPE_CHECKING:
@@ -23,13 +23,11 @@ if TYPE_CHECKING:
     from model_envelope.deployment.targets.replicas import Replicas
     from model_envelope.store.rows import (
         DeploymentRecord,
-        RuleRecord,
         ServiceRecord,
         StepRecord,
     )
     from model_envelope.store.store import Store
 
-DEFAULT_TARGET = "process"
 PATIENCE = 900.0
 """Seconds to wait for another process that is at work on the same service."""
 
@@ -54,7 +52,7 @@ class Deployed:
     note: str = ""
 
 
-class ServiceVerbs:
+class ServiceVerbs(WishVerbs):
     """The part of the client that is about services."""
 
     cache: Path
@@ -117,26 +115,8 @@ class ServiceVerbs:
             DeploymentFailed: a gate refused it; what ran before still does.
             TargetFailed: something else failed that later reconciles will try again.
         """
-        names.check_service(service)
-        envelope = self._envelope(q)
-        wanted = self._target(service, target, options)
-        record = self.store.want(
-            service,
-            target=wanted,
-            envelope_id=envelope.id,
-            by=self.actor,
-            reason=reason,
-            pinned=True,
-            retry=True,
-        )
-        rule = self._rule_of(service)
-        note = ""
-        if rule is not None:
-            note = (
-                f"{service} is pinned: rule {rule.name!r} changes nothing until "
-                f"`model-envelope unpin {service}`."
-            )
-        return self._fulfil(record, tell, note)
+        wish = self.want(q, service, target=target, options=options, reason=reason)
+        return self._fulfil(wish, tell)
 
     def rollback(self, service: str, *, reason: str = "", tell: Tell | None = None) -> Deployed:
         """Put back what a service ran before, and wait until it runs.
@@ -149,22 +129,7 @@ class ServiceVerbs:
             DeploymentFailed: what ran before does not pass its golden rows any more.
             TargetFailed: something else failed that later reconciles will try again.
         """
-        record = self.store.service(service)
-        previous = record.previous_envelope
-        if previous is None:
-            raise DeploymentError(f"The service {service!r} ran nothing else before.")
-        why = reason or f"Rolled back from {record.live_envelope}."
-        note = self._pause(service, why)
-        record = self.store.want(
-            service,
-            target=None,
-            envelope_id=previous,
-            by=self.actor,
-            reason=why,
-            pinned=record.pinned,
-            retry=True,
-        )
-        return self._fulfil(record, tell, note)
+        return self._fulfil(self.want_previous(service, reason=reason), tell)
 
     def undeploy(self, service: str, *, reason: str = "", tell: Tell | None = None) -> Deployed:
         """End a service: requests under way are answered, then nothing of it runs.
@@ -175,17 +140,7 @@ class ServiceVerbs:
             ServiceNotFound: there is no such service.
             TargetFailed: it could not be ended now; later reconciles will.
         """
-        self.store.service(service)
-        note = self._pause(service, reason or "Undeployed.")
-        record = self.store.want(
-            service,
-            target=None,
-            envelope_id=None,
-            by=self.actor,
-            reason=reason or "Undeployed.",
-            retry=True,
-        )
-        return self._fulfil(record, tell, note)
+        return self._fulfil(self.want_nothing(service, reason=reason), tell)
 
     def unpin(self, service: str) -> ServiceRecord:
         """Let rules change a service again that a person has deployed to.
@@ -335,42 +290,8 @@ class ServiceVerbs:
                 return outcome
             time.sleep(_PAUSE)
 
-    def _target(
-        self,
-        service: str,
-        target: str | Mapping[str, Any] | None,
-        options: Mapping[str, Any] | None,
-    ) -> dict[str, Any] | None:
-        """The target as the store keeps it; None for what it was."""
-        from model_envelope.deployment.rule import read_target
-        from model_envelope.deployment.serving_options import read_options
-        from model_envelope.deployment.targets.opening import open_target
-
-        known = {record.name: record.target for record in self.store.services()}.get(service)
-        if target is None and options is None and known is not None:
-            return None
-        wanted = read_target(target or (known or {}).get("kind", DEFAULT_TARGET))
-        if options is not None:
-            wanted["options"] = dict(options)
-        read_options(open_target(wanted["kind"], self.platform), wanted["options"])
-        return wanted
-
-    def _rule_of(self, service: str) -> RuleRecord | None:
-        """The rule that would change a service."""
-        rules = [rule for rule in self.store.rules() if rule.service == service]
-        return next((rule for rule in rules if not rule.paused), None)
-
-    def _pause(self, service: str, reason: str) -> str:
-        rule = self._rule_of(service)
-        if rule is None:
-            return ""
-        self.store.pause_rule(rule.name, reason, self.actor)
-        return (
-            f"Rule {rule.name!r} is paused, because it would undo this; "
-            f"`model-envelope rules resume {rule.name}` lets it go on."
-        )
-
-    def _fulfil(self, record: ServiceRecord, tell: Tell | None, note: str) -> Deployed:
+    def _fulfil(self, wish: Wish, tell: Tell | None) -> Deployed:
+        record = wish.record
         outcome = self.bring_about(record.name, tell=tell)
         if outcome.good:
             return Deployed(
@@ -378,7 +299,7 @@ class ServiceVerbs:
                 url=outcome.url,
                 envelope_id=outcome.envelope_id,
                 deployment=outcome.deployment,
-                note=note,
+                note=wish.note,
             )
         told = f"{record.desired_envelope or 'Nothing'} to {record.name}: {outcome.reason}"
         if outcome.action == "refused":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from model_envelope.deployment.rule import Rule
@@ -118,6 +119,26 @@ def plan(
         ]
     decisions.sort(key=lambda decision: (decision.service, decision.rule))
     return Plan(revision=revision, decisions=tuple(decisions), retry=retry)
+
+
+def would(store: Store, rule: Rule) -> Decision:
+    """What a rule would make of its service if it said this, explained; changes nothing."""
+    there = {record.name: record for record in store.rules()}
+    known = there.get(rule.name)
+    record = RuleRecord(
+        name=rule.name,
+        revision=known.revision + 1 if known else 1,
+        service=rule.service,
+        spec=rule.spec(),
+        paused=known.paused if known else False,
+        pause_reason=known.pause_reason if known else "",
+        removed=False,
+        at=datetime.now(UTC),
+        actor="",
+    )
+    services = {service.name: service for service in store.services()}
+    (decision,) = _Planner(store, services, [record], retry=False).of_rules([record], explain=True)
+    return decision
 
 
 def decide(store: Store, plan: Plan, actor: str = "") -> tuple[ServiceRecord, ...]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Connection, Row, func, or_, select, update
 from sqlalchemy import insert as plain_insert
 
-from model_envelope.errors import DeploymentError
+from model_envelope.errors import DeploymentError, DeploymentNotFound
 from model_envelope.store import changes, lineage
 from model_envelope.store.claiming import guard
 from model_envelope.store.database import printable
@@ -213,7 +213,7 @@ def get(connection: Connection, deployment_id: str) -> DeploymentRecord:
     """
     row = connection.execute(_chosen(deployment.c.id == deployment_id)).one_or_none()
     if row is None:
-        raise DeploymentError(f"There is no deployment {deployment_id} in this store.")
+        raise DeploymentNotFound(f"There is no deployment {deployment_id} in this store.")
     return _record(row)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from model_envelope import names
@@ -17,17 +18,33 @@ class RuleBook:
     _database: Database
 
     def put_rule(
-        self, name: str, service: str, spec: Mapping[str, Any], actor: str = ""
+        self,
+        name: str,
+        service: str,
+        spec: Mapping[str, Any],
+        actor: str = "",
+        *,
+        base_revision: int | None = None,
     ) -> RuleRecord:
         """Make a rule, or its next revision; the same again changes nothing.
 
         A rule that is paused stays so; one that was removed comes back.
 
+        Args:
+            name: of the rule.
+            service: which it is about.
+            spec: what it says.
+            actor: who says so.
+            base_revision: of which this is a change; 0 where there is no rule in force.
+                Whatever it is by now, unless given.
+
         Raises:
             InvalidName: of the rule or the service.
             InvalidInput: another rule has the service, or `spec` is no plain JSON.
+            RuleChanged: it has another revision by now.
         """
-        return self.apply_rules({name: (service, spec)}, actor=actor)[0]
+        bases = {} if base_revision is None else {name: base_revision}
+        return self.apply_rules({name: (service, spec)}, actor=actor, bases=bases)[0]
 
     def apply_rules(
         self,
@@ -35,6 +52,7 @@ class RuleBook:
         *,
         remove: Collection[str] = (),
         actor: str = "",
+        bases: Mapping[str, int] = MappingProxyType({}),
     ) -> tuple[RuleRecord, ...]:
         """Make or change several rules, and remove others: all of it, or nothing.
 
@@ -42,6 +60,7 @@ class RuleBook:
             rules: service and specification by the rule's name.
             remove: names of rules that are to go.
             actor: who says so.
+            bases: revisions by name that rules must still have; 0 for none in force.
 
         Returns:
             The rules as they are then, in the order given.
@@ -50,6 +69,7 @@ class RuleBook:
             InvalidName: of a rule or a service.
             InvalidInput: two rules would have one service, or one is no plain JSON.
             RuleNotFound: one that is to go never was.
+            RuleChanged: one has another revision than it must have.
         """
         wanted = {
             names.check_rule_name(name): (
@@ -58,7 +78,7 @@ class RuleBook:
             )
             for name, (service, spec) in rules.items()
         }
-        return self._database.write(lambda c: ruling.apply(c, wanted, remove, actor))
+        return self._database.write(lambda c: ruling.apply(c, wanted, remove, actor, bases))
 
     def get_rule(self, name: str) -> RuleRecord:
         """A rule as it is, even a removed one.

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, select, update
 from sqlalchemy import insert as plain_insert
 
-from model_envelope.errors import InvalidInput, RuleNotFound
+from model_envelope.errors import InvalidInput, RuleChanged, RuleNotFound
 from model_envelope.store import changes
 from model_envelope.store.database import printable
 from model_envelope.store.rows import RuleRecord
@@ -29,6 +29,7 @@ def apply(
     wanted: Mapping[str, tuple[str, Mapping[str, Any]]],
     remove: Collection[str],
     actor: str,
+    bases: Mapping[str, int],
 ) -> tuple[RuleRecord, ...]:
     """Make rules, or their next revisions, and take others out of force: all, or nothing.
 
@@ -40,6 +41,7 @@ def apply(
         wanted: service and specification by the rule's name.
         remove: names of rules that are to go.
         actor: who says so.
+        bases: revisions by name that rules must still have; 0 for none in force.
 
     Returns:
         The rules that are wanted, as they are then, in that order.
@@ -47,9 +49,12 @@ def apply(
     Raises:
         InvalidInput: two rules would have one service.
         RuleNotFound: one that is to go never was.
+        RuleChanged: one has another revision than it must have.
     """
     changes.hold(connection)
     there = {record.name: record for record in find(connection, include_removed=True)}
+    for name, base in bases.items():
+        _check_base(name, there.get(name), base)
     services = {
         record.name: record.service
         for record in there.values()
@@ -62,6 +67,16 @@ def apply(
         _put(connection, there.get(name) or _nothing_yet(connection, name), *what, actor)
         for name, what in wanted.items()
     )
+
+
+def _check_base(name: str, found: RuleRecord | None, base: int) -> None:
+    now = 0 if found is None or found.removed else found.revision
+    if now != base:
+        whose = f" by {found.actor}" if found else ""
+        raise RuleChanged(
+            f"Rule {name!r} was changed{whose} since: it has revision {now}, and not {base}. Look "
+            "at it again, and repeat what you want changed."
+        )
 
 
 def _check_services(services: Mapping[str, str]) -> None:

@@ -56,13 +56,16 @@ class Host:
         open_client: a client of the store; is called for each request. May raise what
             opening a store does.
         access: who may do what.
-        deploy_dag: the DAG that deploys, if there is one here that is ready.
+        deploy_dag: the DAG that deploys, if there is one here.
+        bring_about: starts to make a service what is wanted of it, and does not wait;
+            None where a DAG does that.
     """
 
     mode: Literal["airflow", "alone"]
     open_client: Callable[[], Client]
     access: Access
     deploy_dag: Callable[[], str | None] = lambda: None
+    bring_about: Callable[[str], None] | None = None
 
 
 def same_origin(request: Request) -> None:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import hmac
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import Annotated
 from urllib.parse import quote
 
@@ -42,7 +47,13 @@ def alone(open_client: Callable[[], Client], *, token: str | None = None) -> Fas
     """
     keeper = _Keeper(open_client, token)
     access = Access(read=keeper.known, change=keeper.change, viewer=keeper.viewer)
-    app = create_app(Host(mode="alone", open_client=open_client, access=access))
+    host = Host(
+        mode="alone",
+        open_client=open_client,
+        access=access,
+        bring_about=lambda service: _reconcile(open_client(), service),
+    )
+    app = create_app(host)
     # Other names lead here when a page on the web has its own name point to this machine.
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(HERE), www_redirect=False)
     app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=5)
@@ -56,6 +67,21 @@ def alone(open_client: Callable[[], Client], *, token: str | None = None) -> Fas
         return FileResponse(file, headers={"Content-Security-Policy": POLICY})
 
     return app
+
+
+def _reconcile(client: Client, service: str) -> None:
+    """Start to make a service what is wanted of it, in a process that outlives this one."""
+    command = [sys.executable, "-m", "model_envelope.cli", "reconcile", service, "--retry"]
+    run = partial(
+        subprocess.run,
+        command,
+        env=os.environ | client.environment,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        check=False,
+    )
+    # The thread only waits, so that nothing is left of a child that has ended.
+    Thread(target=run, name=f"reconcile {service}", daemon=True).start()
 
 
 class _Keeper:

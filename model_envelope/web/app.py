@@ -11,14 +11,36 @@ from fastapi.staticfiles import StaticFiles
 from model_envelope._version import __version__
 from model_envelope.web import problems
 from model_envelope.web.access import Host, same_origin, viewer_of
-from model_envelope.web.api import metrics, models, session, statistics, tags
+from model_envelope.web.api import (
+    batch,
+    deployments,
+    metrics,
+    models,
+    rules,
+    runs,
+    services,
+    session,
+    statistics,
+    tags,
+)
 from model_envelope.web.framing import Frame
 from model_envelope.web.shapes.problems import Refusal
 
 STATIC = Path(__file__).parent / "static"
 API = "/api/v1"
 
-NOUNS = (session, models, tags, metrics, statistics)
+NOUNS = (
+    session,
+    models,
+    tags,
+    metrics,
+    statistics,
+    rules,
+    services,
+    deployments,
+    batch,
+    runs,
+)
 
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": Refusal} for status in (401, 403, 404, 409, 413, 422, 503)

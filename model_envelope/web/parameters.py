@@ -26,6 +26,10 @@ EnvelopeId = Annotated[
     str,
     Path(pattern="^[0-9a-f]{4,20}$", description="An id, or its first digits: at least four."),
 ]
+ServiceName = Annotated[str, Path(pattern="^[a-z][a-z0-9-]{0,62}$", description="A service.")]
+RuleName = Annotated[
+    str, Path(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$", description="A deployment rule.")
+]
 
 
 def names_in(text: str, check: Callable[[str], str], most: int) -> list[str]:

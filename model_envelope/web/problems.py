@@ -21,10 +21,6 @@ class Conflict(EnvelopeError):
     """Somebody else has changed it since it was read."""
 
 
-class TooMuch(EnvelopeError):
-    """What was asked for is more than is sent."""
-
-
 class NotHere(EnvelopeError):
     """There is nothing of the kind, or not in this host."""
 
@@ -33,13 +29,14 @@ class NotHere(EnvelopeError):
 _STATUS: tuple[tuple[type[EnvelopeError], int], ...] = (
     (NotHere, 404),
     (errors.EnvelopeNotFound, 404),
+    (errors.DeploymentNotFound, 404),
     (errors.RuleNotFound, 404),
     (errors.ServiceNotFound, 404),
     (Conflict, 409),
     (errors.SaveConflict, 409),
     (errors.TargetFailed, 502),
     (errors.DeploymentError, 409),
-    (TooMuch, 413),
+    (errors.TooMuch, 413),
     (errors.InvalidInput, 422),
     (errors.MissingDependency, 501),
     (errors.StoreError, 503),

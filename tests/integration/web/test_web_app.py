@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from fastapi.testclient import TestClient
 
 from model_envelope.client.client import Client
@@ -15,7 +13,7 @@ from model_envelope.web.alone import alone
 from model_envelope.web.app import NOUNS
 
 API = "/api/v1/"
-TOKEN = "a-token"  # noqa: S105
+TOKEN = "sesame"  # noqa: S105
 OURS = {"X-Model-Envelope": "1"}
 MINE = {**OURS, "Authorization": f"Bearer {TOKEN}"}
 
@@ -25,19 +23,6 @@ def forty_two() -> int:
 
 
 forty_two.__module__ = "__main__"  # as in a notebook: saved by value
-
-
-@pytest.fixture
-def models(store_url: str, tmp_path: Path) -> Iterator[Client]:
-    client = Client(store=store_url, artifacts=str(tmp_path / "artifacts"))
-    yield client
-    client.store.close()
-
-
-@pytest.fixture
-def browser(models: Client) -> Iterator[TestClient]:
-    with TestClient(alone(lambda: models, token=TOKEN), base_url="http://127.0.0.1") as browser:
-        yield browser
 
 
 def problem(answer: Any, status: int) -> dict[str, Any]:
@@ -88,9 +73,9 @@ def test_a_store_of_an_old_schema_says_what_to_run(tmp_path: Path) -> None:
         assert problem(browser.get(API + "models"), 503)["code"] == "schema_outdated"
 
 
-def test_nothing_changes_without_the_token(models: Client) -> None:
-    reading = TestClient(alone(lambda: models), base_url="http://127.0.0.1")
-    keeping = TestClient(alone(lambda: models, token=TOKEN), base_url="http://127.0.0.1")
+def test_nothing_changes_without_the_token(client: Client) -> None:
+    reading = TestClient(alone(lambda: client), base_url="http://127.0.0.1")
+    keeping = TestClient(alone(lambda: client, token=TOKEN), base_url="http://127.0.0.1")
     changing = [
         (method, route.path)
         for noun in NOUNS
@@ -132,7 +117,7 @@ def test_every_answer_is_framed(browser: TestClient) -> None:
     assert len(ids) == 3
 
 
-def test_what_is_known_is_not_sent_again(browser: TestClient, models: Client) -> None:
+def test_what_is_known_is_not_sent_again(browser: TestClient, client: Client) -> None:
     for path in ("session", "models"):
         first = browser.get(API + path)
         tag = {"If-None-Match": f'"other", {first.headers["ETag"]}'}
@@ -141,7 +126,7 @@ def test_what_is_known_is_not_sent_again(browser: TestClient, models: Client) ->
         assert again.headers["ETag"] == first.headers["ETag"]
     tag = {"If-None-Match": browser.get(API + "models").headers["ETag"]}
     assert browser.get(API + "models?limit=2", headers=tag).status_code == 200
-    models.save_model(forty_two, tags={"a": "b"}, api_input=None)
+    client.save_model(forty_two, tags={"a": "b"}, api_input=None)
     assert browser.get(API + "models", headers=tag).status_code == 200
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -16,32 +15,11 @@ from model_envelope.client.client import Client
 from model_envelope.envelope import EnvelopeRecord
 from model_envelope.store.rows import MetricPoint
 from model_envelope.store.store import Store
-from model_envelope.web.alone import alone
 
 Save = Callable[..., EnvelopeRecord]
 
 API = "/api/v1/"
-MINE = {"X-Model-Envelope": "1", "Authorization": "Bearer sesame"}
 HOSTILE = "<script>alert('1')</script>&\"'"
-
-
-@pytest.fixture
-def browser(store: Store, store_url: str, tmp_path: Path) -> Iterator[TestClient]:
-    client = Client(store=store_url, artifacts=str(tmp_path / "artifacts"))
-    app = alone(lambda: client, token="sesame")  # noqa: S106
-    with TestClient(app, base_url="http://127.0.0.1") as browser:
-        yield browser
-    client.store.close()
-
-
-@pytest.fixture
-def get(browser: TestClient) -> Callable[..., Any]:
-    def get(path: str, status: int = 200, **parameters: Any) -> Any:
-        answer = browser.get(API + path, params=parameters)
-        assert answer.status_code == status, answer.text
-        return answer.json() if status == 200 else answer.json()["error"]
-
-    return get
 
 
 def measured(value: float | None, name: str = "auc", **more: Any) -> MetricPoint:
@@ -214,10 +192,7 @@ def test_one_model_is_compared_with_the_one_before_that_is_most_like_it(
     assert chosen["tags"]["removed"] == {"stage": "prod"}
 
 
-def test_the_data_of_two_models_shares_its_bins(
-    browser: TestClient, store_url: str, tmp_path: Path, get: Any
-) -> None:
-    client = Client(store=store_url, artifacts=str(tmp_path / "artifacts"))
+def test_the_data_of_two_models_shares_its_bins(client: Client, get: Any) -> None:
     samples = [range(100), range(50, 250)]
     models = [
         client.save_model(
@@ -261,7 +236,9 @@ def doubled(frame: Any) -> Any:
 doubled.__module__ = "__main__"  # as in a notebook: saved by value
 
 
-def test_a_model_is_changed_by_who_asks(browser: TestClient, get: Any, save: Save) -> None:
+def test_a_model_is_changed_by_who_asks(
+    browser: TestClient, mine: dict[str, str], get: Any, save: Save
+) -> None:
     model = save(tags={"region": "US", "old": "x"})
     change = {
         "set_tags": {"region": "UK"},
@@ -269,7 +246,7 @@ def test_a_model_is_changed_by_who_asks(browser: TestClient, get: Any, save: Sav
         "description": HOSTILE,
         "archived": True,
     }
-    changed = browser.patch(f"{API}models/{model.id}", json=change, headers=MINE)
+    changed = browser.patch(f"{API}models/{model.id}", json=change, headers=mine)
     assert changed.status_code == 200
     assert changed.json()["tags"] == {"region": "UK"}
     assert changed.json()["description"] == HOSTILE
@@ -277,7 +254,7 @@ def test_a_model_is_changed_by_who_asks(browser: TestClient, get: Any, save: Sav
     history = get(f"models/{model.id}/history")["items"]
     assert [one["kind"] for one in history] == ["archived", "description", "tags", "tags", "saved"]
     assert history[0]["actor"]
-    back = browser.patch(f"{API}models/{model.id}", json={"archived": False}, headers=MINE)
+    back = browser.patch(f"{API}models/{model.id}", json={"archived": False}, headers=mine)
     assert not back.json()["archived"]
 
 
@@ -297,22 +274,22 @@ def test_a_model_is_changed_by_who_asks(browser: TestClient, get: Any, save: Sav
     ],
 )
 def test_a_change_that_is_wrong_changes_nothing(
-    browser: TestClient, get: Any, save: Save, change: Any
+    browser: TestClient, mine: dict[str, str], get: Any, save: Save, change: Any
 ) -> None:
     model = save(tags={"b": "c"})
     change = {"set_tags": {"new": "tag"}, **change} if isinstance(change, dict) else change
     if "set_tags" in change and "a" in change["set_tags"]:
         change["set_tags"]["new"] = "tag"
-    answer = browser.patch(f"{API}models/{model.id}", json=change, headers=MINE)
+    answer = browser.patch(f"{API}models/{model.id}", json=change, headers=mine)
     assert answer.status_code == 422, answer.text
     assert get(f"models/{model.id}")["tags"] == {"b": "c"}
     assert len(get(f"models/{model.id}/history")["items"]) == 1
 
 
-def test_a_body_has_bounds(browser: TestClient, save: Save) -> None:
+def test_a_body_has_bounds(browser: TestClient, mine: dict[str, str], save: Save) -> None:
     model = save()
     large = b'{"description": "' + b"x" * (5 << 20) + b'"}'
-    headers = {**MINE, "Content-Type": "application/json"}
+    headers = {**mine, "Content-Type": "application/json"}
     for body in (large, (large[i : i + 99_999] for i in range(0, len(large), 99_999))):
         answer = browser.patch(f"{API}models/{model.id}", content=body, headers=headers)
         assert answer.status_code == 413
