@@ -32,11 +32,15 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PredictionLog:
-    """What is kept of inputs and outputs, and of which share of the requests."""
+    """What is kept of inputs and outputs, and of which share of the requests.
+
+    When `folder` has more than `folder_bytes`, its oldest files go.
+    """
 
     mode: LogMode = "off"
     share: float = 1.0
     folder: str = ""
+    folder_bytes: int = 512 << 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,8 +18,9 @@ import random
 import secrets
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,8 +40,6 @@ _WAITING_ROWS = 50_000
 """Rows that may wait for the thread; more are dropped."""
 _FILE_ROWS = 20_000
 _FILE_SECONDS = 60.0
-_FOLDER_BYTES = 512 << 20
-"""What one process keeps; its oldest files go first."""
 _CLOSE_SECONDS = 5.0
 
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
@@ -82,7 +81,6 @@ class Recorder:
         self._folder = Path(log.folder)
         self._name = f"{release}-{os.getpid()}{secrets.token_hex(3)}"
         self._number = 0
-        self._files: deque[tuple[Path, int]] = deque()
         self._waiting_rows = 0
         self._lock = threading.Lock()
         self._entries: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
@@ -153,9 +151,26 @@ class Recorder:
         except BaseException:
             staging.unlink(missing_ok=True)
             raise
-        self._files.append((path, path.stat().st_size))
-        while len(self._files) > 1 and sum(size for _, size in self._files) > _FOLDER_BYTES:
-            self._files.popleft()[0].unlink(missing_ok=True)
+        prune(self._folder, self._log.folder_bytes)
+
+
+def prune(folder: Path, most: int) -> None:
+    """Remove the oldest files of a log until it has at most so many bytes; the newest stays.
+
+    Also those of other processes: of replicas, and of those that ran here before.
+    """
+    found = []
+    for path in folder.rglob("*.p*"):
+        with suppress(OSError):  # another one was faster
+            stat = path.stat()
+            found.append((stat.st_mtime_ns, stat.st_size, path))
+    total = sum(size for _, size, _ in found)
+    for _, size, path in sorted(found)[:-1]:
+        if total <= most:
+            return
+        with suppress(OSError):
+            path.unlink()
+        total -= size
 
 
 def as_table(entries: Sequence[_Entry]) -> pa.Table:

@@ -3,11 +3,12 @@
 import json
 import socket
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.integration.serving.support import Service, keep_alive, read_answer
+from tests.integration.serving.support import Service, keep_alive, read_answer, until
 from tests.integration.serving.test_service_drain import read_answers
 
 GOOD = [{"a": 1.0, "b": 2}]
@@ -211,3 +212,35 @@ def test_requests_are_logged_if_wanted(shared_service: Service, tmp_path: Path) 
     finally:
         service.close()
     assert not any("find-me" in json.dumps(line) for line in shared_service.logged())
+
+
+def test_many_large_bodies_at_once_are_too_many(shared_service: Service) -> None:
+    """What is promised is counted before it comes."""
+    head = HEAD + b"content-length: %d\r\n\r\n[" % len(MEGABYTE)
+    with ExitStack() as stack:
+        connections = [stack.enter_context(shared_service.connect()) for _ in range(16)]
+        for connection in connections:
+            connection.sendall(head)
+        until(lambda: shared_service.state()["in_flight"] == 16, "all of them are coming")
+        refused = shared_service.predict(GOOD)
+        assert refused.status == 429
+        assert refused.headers["retry-after"] == "1"
+        assert shared_service.get("/livez").status == 200
+    until(lambda: shared_service.state()["in_flight"] == 0, "all of them have gone")
+    is_well(shared_service)
+
+
+def test_who_asks_first_sends_nothing_in_vain(shared_service: Service) -> None:
+    """As curl does: the headers alone, with `Expect: 100-continue`."""
+    body = json.dumps(GOOD).encode()
+    asking = HEAD + b"expect: 100-continue\r\ncontent-length: %d\r\n\r\n"
+    with shared_service.connect() as connection:
+        connection.sendall(asking % (1 << 30))
+        (answer,) = read_answers(connection, 1)
+        assert answer.status == 413
+    with shared_service.connect() as connection:
+        connection.sendall(asking % len(body))
+        assert connection.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(body)
+        (answer,) = read_answers(connection, 1)
+        assert answer.json() == [{"prediction": 4.0}]

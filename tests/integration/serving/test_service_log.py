@@ -29,6 +29,18 @@ def read(folder: Path) -> pa.Table:
     return pa.concat_tables(pq.read_table(file) for file in sorted(folder.rglob("*.parquet")))
 
 
+def counted(service: Service, what: str) -> float:
+    return service.metric(f"model_envelope_log_{what}_total")
+
+
+def settle(service: Service, rows: int) -> None:
+    """Wait until so many rows have been written or let go."""
+    until(
+        lambda: counted(service, "rows") + counted(service, "dropped_rows") == rows,
+        "the log has done its part",
+    )
+
+
 def test_rows_are_kept_as_they_were(make_plan: Plans, serve: Serve, tmp_path: Path) -> None:
     log = PredictionLog(mode="rows", folder=str(tmp_path / "log"))
     service = serve(make_plan(model(), FRAME, log=log))
@@ -101,3 +113,47 @@ def test_more_than_it_can_keep_up_with(make_plan: Plans, serve: Serve, tmp_path:
     assert service.predict(rows[:20_000]).status == 200
     until(lambda: service.metric("model_envelope_log_rows_total") == 20_000, "what fits is written")
     assert read(tmp_path / "log").num_rows == 20_000
+
+
+def test_the_oldest_make_room_also_those_of_a_process_before(
+    make_plan: Plans, serve: Serve, tmp_path: Path
+) -> None:
+    folder = tmp_path / "log"
+    log = PredictionLog(mode="rows", folder=str(folder), folder_bytes=1_000_000)
+    limits = Limits(queue_rows=30_000, body_bytes=64 << 20)
+    plan = make_plan(model(), FRAME, log=log, limits=limits)
+    rows = [{"a": i / 7, "kind": "x"} for i in range(20_000)]
+    kept: list[set[str]] = []
+    for _ in range(2):
+        service = serve(plan)
+        for i in range(1, 7):
+            assert service.predict(rows).status == 200
+            settle(service, i * len(rows))
+        service.terminate()
+        assert service.wait() == 0
+        kept.append({file.name for file in folder.rglob("*.parquet")})
+        assert sum(file.stat().st_size for file in folder.rglob("*")) <= 1_100_000
+    assert kept[0]
+    assert kept[1]
+    assert not kept[0] & kept[1]
+
+
+def test_a_full_disk_costs_no_answer(
+    make_plan: Plans, serve: Serve, small_disk: Callable[[int], Path]
+) -> None:
+    disk = small_disk(2)
+    log = PredictionLog(mode="rows", folder=str(disk / "log"))
+    limits = Limits(queue_rows=30_000, body_bytes=64 << 20)
+    service = serve(make_plan(model(), FRAME, log=log, limits=limits))
+    rows = [{"a": i / 7, "kind": "x"} for i in range(20_000)]
+    for i in range(1, 13):
+        assert service.predict(rows).json()[1] == {"a": 2 / 7}
+        settle(service, i * len(rows))
+    lost = counted(service, "dropped_rows")
+    assert lost
+    assert read(disk / "log").num_rows == counted(service, "rows")  # whole files, no halves
+    for file in (disk / "log").rglob("*.parquet"):
+        file.unlink()
+    assert service.predict(rows).status == 200
+    settle(service, 13 * len(rows))
+    assert counted(service, "dropped_rows") == lost  # there is room again
