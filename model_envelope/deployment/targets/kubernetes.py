@@ -26,8 +26,8 @@ from model_envelope.deployment.targets.kubernetes_options import Replicas
 from model_envelope.deployment.targets.manifests import naming
 from model_envelope.deployment.targets.manifests.checking import check
 from model_envelope.deployment.targets.manifests.release import (
-    PRE_STOP,
     Rendered,
+    grace,
     secret_variables,
 )
 from model_envelope.deployment.targets.protocol import (
@@ -184,7 +184,7 @@ class KubernetesTarget:
             for kind in ("HorizontalPodAutoscaler", "PodDisruptionBudget"):
                 cluster.delete(kind, found.name)
             cluster.delete("Deployment", found.name, foreground=True)
-            self._see_it_go(cluster, found, math.ceil(drain.total_seconds()))
+            self._see_it_go(cluster, found, drain)
             # What is there is found by its Secret: it goes when nothing else is left.
             cluster.delete("Secret", found.name)
             left = find_releases(cluster, self._owner)
@@ -248,17 +248,17 @@ class KubernetesTarget:
         if deployment is not None and deployment["spec"]["replicas"] < wanted:
             cluster.scale(rendered.name, wanted)
 
-    def _see_it_go(self, cluster: Cluster, found: Deployed, drain: int) -> None:
+    def _see_it_go(self, cluster: Cluster, found: Deployed, drain: timedelta) -> None:
         """Wait for the pods of a release to end; let them take no longer than is allowed."""
-        grace = drain + PRE_STOP if drain else 1
-        end = time.monotonic() + grace + _STOP_SECONDS
+        allowed = grace(drain.total_seconds())
+        end = time.monotonic() + allowed + _STOP_SECONDS
         hurried = set()
         while cluster.get("Deployment", found.name) is not None:
             for pod in cluster.list("Pod", {naming.RELEASE: found.release}):
                 name = pod["metadata"]["name"]
                 given = pod["metadata"].get("deletionGracePeriodSeconds", 0)
-                if diagnosis.is_going(pod) and given > grace and name not in hurried:
-                    cluster.delete("Pod", name, seconds=grace)
+                if diagnosis.is_going(pod) and given > allowed and name not in hurried:
+                    cluster.delete("Pod", name, seconds=allowed)
                     hurried.add(name)
             if time.monotonic() > end:
                 raise TargetFailed(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import socket
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,10 +13,9 @@ from model_envelope.deployment.images.building import ImageBuilder
 from model_envelope.store.opening import open_store, upgrade
 from tests.integration.docker.engine import (
     REPOSITORY,
-    answers,
     base_image,
     engine,
-    missing,
+    run_registry,
     until,
 )
 
@@ -48,19 +44,5 @@ def until_fixture() -> Callable[..., None]:
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[str]:
     """`host:port` of an empty registry."""
-    program = shutil.which("docker-registry")
-    if program is None:
-        missing("no registry: apt-get install docker-registry")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    settings = tmp_path / "registry.yml"
-    storage = f"storage: {{filesystem: {{rootdirectory: {tmp_path}/registry}}}}"
-    settings.write_text(
-        f"version: 0.1\nlog: {{level: error}}\n{storage}\nhttp: {{addr: '127.0.0.1:{port}'}}\n"
-    )
-    server = subprocess.Popen([str(program), "serve", str(settings)], stderr=subprocess.DEVNULL)
-    until(lambda: answers(port))
-    yield f"127.0.0.1:{port}"
-    server.terminate()
-    server.wait()
+    with run_registry(tmp_path) as address:
+        yield address

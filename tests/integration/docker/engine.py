@@ -19,6 +19,7 @@ import pytest
 
 from model_envelope.deployment.engine import connected
 from model_envelope.errors import TargetFailed
+from tests.conftest import free_port
 
 BASE = "model-envelope-test-base:bookworm"
 REPOSITORY = "model-envelope-test"
@@ -108,6 +109,31 @@ def base_image(engine: Any) -> str:
                 _debootstrap(archive)
             subprocess.run(["docker", "import", str(archive), BASE], check=True)
     return BASE
+
+
+@contextmanager
+def run_registry(folder: Path) -> Iterator[str]:
+    """`host:port` of an empty registry that keeps what it gets in a folder."""
+    program = shutil.which("docker-registry")
+    if program is None:
+        missing("no registry: apt-get install docker-registry")
+    port = free_port()
+    settings = folder / "registry.yml"
+    storage = f"storage: {{filesystem: {{rootdirectory: {folder}/registry}}}}"
+    settings.write_text(
+        f"version: 0.1\nlog: {{level: error}}\n{storage}\nhttp: {{addr: '127.0.0.1:{port}'}}\n"
+    )
+    server = subprocess.Popen(
+        [str(program), "serve", str(settings)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until(lambda: answers(port))
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait()
 
 
 def _debootstrap(archive: Path) -> None:

@@ -14,9 +14,17 @@ from model_envelope import config
 from model_envelope.deployment.targets.protocol import Platform
 from tests.conftest import free_port
 from tests.integration.docker.engine import REPOSITORY, base_image, engine
+from tests.integration.kubernetes.cluster import (
+    WANTED,
+    KubernetesSite,
+    cluster,
+    cluster_registry,
+)
+from tests.integration.kubernetes.cluster import kubernetes_site as open_kubernetes_site
+from tests.integration.kubernetes.control_plane import ControlPlane
 from tests.integration.targets.site import Site
 
-__all__ = ["base_image", "engine"]
+__all__ = ["base_image", "cluster", "cluster_registry", "engine"]
 
 
 @pytest.fixture
@@ -50,7 +58,27 @@ def docker_site(
     os.kill(int((platform.state / "docker/proxy/pid").read_text()), signal.SIGTERM)
 
 
-@pytest.fixture(params=["process", "docker"])
+@pytest.fixture
+def pushed_images(base_image: str, cluster_registry: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images are built here, and pushed to where a cluster's nodes pull them from."""
+    monkeypatch.setenv(config.BASE_IMAGE, base_image)
+    monkeypatch.setenv(config.IMAGE_REPOSITORY, f"{cluster_registry}/models")
+
+
+@pytest.fixture
+def kubernetes_site(
+    cluster: ControlPlane,
+    pushed_images: None,
+    platform: Platform,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[KubernetesSite]:
+    """The target `kubernetes`, where binaries for a cluster were named."""
+    with open_kubernetes_site(cluster, platform, tmp_path / "edge", monkeypatch) as site:
+        yield site
+
+
+@pytest.fixture(params=["process", "docker", pytest.param("kubernetes", marks=WANTED)])
 def site(request: pytest.FixtureRequest) -> Site:
     """Each target; the test runs on all of them."""
     site: Site = request.getfixturevalue(f"{request.param}_site")

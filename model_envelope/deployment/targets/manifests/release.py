@@ -136,7 +136,7 @@ class Rendered:
         return {
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
-            "terminationGracePeriodSeconds": self._grace(),
+            "terminationGracePeriodSeconds": grace(self.release.limits.drain_seconds),
             "securityContext": {
                 "runAsNonRoot": True,
                 "runAsUser": template.USER,
@@ -206,9 +206,6 @@ class Rendered:
     def _folder(self) -> str:
         return f"predictions/{self.release.service}/{self.release.id}"
 
-    def _grace(self) -> int:
-        return PRE_STOP + math.ceil(self.release.limits.drain_seconds) + _MARGIN
-
     def _selector(self) -> dict[str, str]:
         return {naming.OWNER: self.owner, naming.RELEASE: self.release.id}
 
@@ -263,6 +260,14 @@ def secret_variables(release: Release, token: str) -> dict[str, str]:
     }
     threads = process_options.thread_variables(options["threads"])
     return {**threads, **options["env"], VARIABLE: json.dumps(told, sort_keys=True)}
+
+
+def grace(drain: float) -> int:
+    """Seconds that a pod has to end, of which it may answer what it has for some.
+
+    Without any, it has to end at once.
+    """
+    return PRE_STOP + math.ceil(drain) + _MARGIN if drain > 0 else 1
 
 
 def entrance(options: Mapping[str, Any]) -> dict[str, Any]:
