@@ -51,7 +51,7 @@ def gc(
             "--unused-days",
             min=0,
             max=36_500,
-            help="Remove built environments not used for so long.",
+            help="Remove built environments, and images of services, not used for so long.",
         ),
     ] = 30,
     dry_run: Annotated[
@@ -59,14 +59,17 @@ def gc(
     ] = False,
     format_: Format = Page.table,
 ) -> None:
-    """Remove what no envelope needs: leavings of saves, deleted envelopes, old environments."""
+    """Remove what nobody needs: leavings of saves, deleted envelopes, old environments, images."""
+    from model_envelope.deployment.pruning import prune as prune_targets
     from model_envelope.environment.caching import prune
 
     client = session(context).client
     if claim:
         client.store.claim_artifacts(client.artifacts)
     report = client.store.collect_garbage(client.artifacts, dry_run=dry_run)
-    environments = prune(client.cache, keep=timedelta(days=days), dry_run=dry_run)
+    keep = timedelta(days=days)
+    environments = prune(client.cache, keep=keep, dry_run=dry_run)
+    targets = prune_targets(client.platform, keep=keep, dry_run=dry_run)
     if format_ is Page.json:
         output.document(
             {
@@ -74,6 +77,7 @@ def gc(
                 "purged_envelopes": report.purged_envelopes,
                 "unknown": report.unknown,
                 "environments": environments,
+                "targets": targets,
             }
         )
         return
@@ -83,6 +87,10 @@ def gc(
             ("deleted envelopes", _counted(report.purged_envelopes)),
             ("files of no envelope", _counted(report.unknown)),
             ("environments", _counted([name[:12] for name in environments])),
+            *(
+                (f"left at the target {kind}", found if isinstance(found, str) else _counted(found))
+                for kind, found in targets.items()
+            ),
         ],
     )
 

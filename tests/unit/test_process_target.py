@@ -1,5 +1,6 @@
 """The `process` target before anything runs: its options, its logs, its address."""
 
+import fcntl
 import socket
 from pathlib import Path
 from typing import Any
@@ -132,3 +133,23 @@ def test_nobody_to_ask_is_told_apart_however_long_the_path(tmp_path: Path, lengt
     with pytest.raises(control.NoSupervisor):
         control.ask(folder, {"do": "state"}, timeout=1)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_what_a_crash_left_goes_and_what_is_known_stays(tmp_path: Path) -> None:
+    launch = Launch(release="known", fence=1, command=("x",), environment={}, token="t")  # noqa: S106
+    ServiceState(launches={"known": launch}).write(tmp_path)
+    for name in ("known", "left"):
+        (tmp_path / "releases" / name).mkdir(parents=True)
+        (tmp_path / "releases" / name / "plan.json").touch()
+    (tmp_path / ".state.json-abc").touch()
+    (tmp_path / "address.json").touch()
+    service = SupervisedService(tmp_path)
+    left = (f"{tmp_path.name}/.state.json-abc", f"{tmp_path.name}/releases/left")
+    with (tmp_path / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # as a supervisor does
+        assert service.prune(dry_run=False) == ()
+    assert service.prune(dry_run=True) == left
+    assert service.prune(dry_run=False) == left
+    assert service.prune(dry_run=False) == ()
+    names = {file.name for file in tmp_path.rglob("*")}
+    assert names == {"address.json", "known", "lock", "plan.json", "releases", "state.json"}

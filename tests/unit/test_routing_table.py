@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from model_envelope.deployment.targets.protocol import Route
+from model_envelope.deployment.targets.protocol import Route, Split
 from model_envelope.deployment.targets.routing_table import RoutingTable
 from model_envelope.errors import FenceLost, TargetFailed
 
@@ -50,3 +50,23 @@ def test_only_what_has_the_traffic_is_live(tmp_path: Path) -> None:
     assert not found.remove("old")
     assert found.remove("new")
     assert found.routes == {}
+
+
+def test_a_split_lasts_as_long_as_both_who_share(tmp_path: Path) -> None:
+    split = Split(mode="canary", candidate="new", share=0.5)
+    found = table(tmp_path / "routes.json", OLD, OTHER)
+    found.splits["s"] = split
+    found.save()
+    found = RoutingTable.read(found.file)
+    assert found.splits == {"s": split}
+    found.replace([OLD])
+    assert found.splits == {"s": split}
+    found.replace([NEW])
+    assert found.splits == {}
+    found.splits["s"] = split
+    assert found.end_split("somebody else") is None
+    assert found.end_split("new") == NEW
+    assert found.splits == {}
+    found.splits["s"] = split
+    found.remove("new")
+    assert found.splits == {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-VERSION = "1"
+VERSION = "2"
 """Raise it when the Dockerfile or the programs inside change, so that images are built anew."""
 
 ROOT = "/opt/model-envelope"

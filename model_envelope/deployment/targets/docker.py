@@ -12,23 +12,28 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import timedelta
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from model_envelope import config
 from model_envelope.deployment.engine import connected
-from model_envelope.deployment.images import template
+from model_envelope.deployment.images import pruning, template
 from model_envelope.deployment.images.building import ImageBuilder
 from model_envelope.deployment.proxy.haproxy import Haproxy
 from model_envelope.deployment.proxy.rendering import Backend
-from model_envelope.deployment.targets import docker_options, process_options
-from model_envelope.deployment.targets.containers import LOG, RELEASE, Containers, Launch, Replica
+from model_envelope.deployment.targets import docker_options, process_options, shared_traffic
+from model_envelope.deployment.targets.containers import (
+    LOG,
+    RELEASE,
+    Containers,
+    Launch,
+    Replica,
+)
 from model_envelope.deployment.targets.protocol import (
     Platform,
     Release,
@@ -42,8 +47,6 @@ from model_envelope.deployment.targets.replicas import Load, Replicas, Scalable,
 from model_envelope.deployment.targets.routing_table import RoutingTable
 from model_envelope.errors import DeploymentError, TargetFailed
 from model_envelope.names import check_id, check_service
-
-T = TypeVar("T")
 
 _SCALE_SECONDS = 300.0
 _SCALE_DRAIN = timedelta(seconds=30)
@@ -130,37 +133,26 @@ class DockerTarget:
         with self._locked() as table, self._containers() as containers:
             table.check_live(route)
             replicas = containers.all()
+            if split is None:
+                table.splits.pop(route.service, None)
+            else:
+                shared_traffic.candidates(split, replicas)
+                table.splits[route.service] = split
+            table.save()
         live = _of(replicas, route.release)
         if split is None:
-            self._each(live, lambda r: r.control("DELETE", "/-/split"))
-            return
-        candidates = [r for r in replicas if r.launch.release == split.candidate and r.is_running]
-        if not candidates:
-            raise TargetFailed(f"The candidate {split.candidate} does not run here.")
-        order = {
-            "mode": split.mode,
-            "address": f"http://{candidates[0].name}:8080",
-            "token": candidates[0].launch.token,
-            "share": split.share,
-        }
-        self._each(live, lambda r: r.control("PUT", "/-/split", order))
+            shared_traffic.end(live)
+        else:
+            shared_traffic.divide(split, live, replicas)
 
     def split_counts(self, route: Route) -> SplitCounts:
-        """See `Target`."""
-        with self._containers() as containers:
-            live = _of(containers.all(), route.release)
-        told = [state["split"] or {} for state in self._each(live, _state)]
-
-        def total(name: str) -> Any:
-            return sum(counts.get(name, 0) for counts in told)
-
-        return SplitCounts(
-            requests=total("requests"),
-            failures=total("failures"),
-            different=total("different"),
-            live_seconds=float(total("live_seconds")),
-            candidate_seconds=float(total("candidate_seconds")),
-        )
+        """See `Target`. A replica that was started again is told of the split again."""
+        with self._locked() as table, self._containers() as containers:
+            split, replicas = table.splits.get(route.service), containers.all()
+        counts, unaware = shared_traffic.count(_of(replicas, route.release))
+        if split is not None:
+            shared_traffic.divide(split, unaware, replicas)
+        return counts
 
     def load(self, route: Route) -> Load:
         """See `Scalable`."""
@@ -181,7 +173,10 @@ class DockerTarget:
         with self._locked() as table, self._containers() as containers:
             table.check_live(route)
             present = containers.all()
-            extra = [r for r in _of(present, route.release) if r.number >= wanted]
+            live = _of(present, route.release)
+            extra = [r for r in live if r.number >= wanted]
+            if route.service in table.splits:
+                shared_traffic.divide(table.splits[route.service], live, present)
             self._render(table, [r for r in present if r not in extra])
         self._remove(extra, _SCALE_DRAIN)
 
@@ -191,6 +186,13 @@ class DockerTarget:
             present = containers.all()
             if table.remove(release):
                 self._render(table, present)
+            divided = table.end_split(release)
+            if divided is not None:
+                table.save()
+        if divided is not None:
+            # Whoever began the split is gone; a replica that does not answer has forgotten it.
+            with suppress(TargetFailed):
+                shared_traffic.end(_of(present, divided.release))
         self._remove([r for r in present if r.launch.release == release], drain)
 
     def running(self) -> tuple[Running, ...]:
@@ -212,6 +214,10 @@ class DockerTarget:
         if len(texts) == 1:
             return next(iter(texts.values()))
         return "".join(f"--- {name}\n{text}" for name, text in texts.items())
+
+    def prune(self, *, keep: timedelta, dry_run: bool) -> tuple[str, ...]:
+        """See `Prunable`: images."""
+        return pruning.prune(self._platform.store, self._platform.cache, keep=keep, dry_run=dry_run)
 
     def _log_folder(self, release: Release) -> Path | None:
         """A folder that its containers can write to, if it is on their machine."""
@@ -247,14 +253,16 @@ class DockerTarget:
         if replicas:
             self._proxy().settle(drain.total_seconds())
         with self._containers() as containers:
-            self._each(replicas, lambda r: containers.stop(r, seconds=end - time.monotonic()))
+            shared_traffic.each(
+                replicas, lambda r: containers.stop(r, seconds=end - time.monotonic())
+            )
 
     def _wait_ready(self, release: str, replicas: int) -> None:
         end = time.monotonic() + _SCALE_SECONDS
         with self._containers() as containers:
             while True:
                 found = _of(containers.all(), release)
-                if sum(self._each(found, Replica.is_ready)) >= replicas:
+                if sum(shared_traffic.each(found, Replica.is_ready)) >= replicas:
                     return
                 if time.monotonic() > end:
                     raise TargetFailed(
@@ -280,14 +288,6 @@ class DockerTarget:
     def _containers(self) -> Iterator[Containers]:
         with connected() as client:
             yield Containers(client, self._platform.store.identity)
-
-    @staticmethod
-    def _each(replicas: Sequence[Replica], do: Callable[[Replica], T]) -> list[T]:
-        """Do something with all replicas at the same time."""
-        if not replicas:
-            return []
-        with ThreadPoolExecutor(len(replicas)) as pool:
-            return list(pool.map(do, replicas))
 
 
 def _launch(release: Release, options: Mapping[str, Any], image: str, log: Path | None) -> Launch:
@@ -324,13 +324,9 @@ def _of(replicas: Iterable[Replica], release: str) -> list[Replica]:
     return own
 
 
-def _state(replica: Replica) -> Any:
-    return replica.control("GET", "/-/state")
-
-
 def _running(replicas: Sequence[Replica]) -> Running:
     launch = replicas[0].launch
-    ready = DockerTarget._each(replicas, Replica.is_ready)
+    ready = shared_traffic.each(replicas, Replica.is_ready)
     troubles = [
         f"{r.name} is {r.state}, ended with {r.exit_code} and was started again {r.restarts} times"
         for r, is_ready in zip(replicas, ready, strict=True)

@@ -190,6 +190,10 @@ class ProcessTarget:
             f"There is no release {release} here, or no longer: logs go with their release."
         )
 
+    def prune(self, *, keep: timedelta, dry_run: bool) -> tuple[str, ...]:
+        """See `Prunable`: what crashes have left of releases."""
+        return tuple(name for s in self._found() for name in s.prune(dry_run=dry_run))
+
     def _ask(self, service: str, command: str, **arguments: Any) -> Any:
         return self._service(service).ask({"do": command, **arguments}, timeout=_SECONDS)
 

@@ -6,14 +6,17 @@ import http.client
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import pandas as pd
 
 import model_envelope as me
+from model_envelope.deployment.engine import connected
 from model_envelope.deployment.targets.opening import open_target
 from model_envelope.deployment.targets.protocol import Platform, Release, Route, Running, Target
 from model_envelope.names import new_id
@@ -85,6 +88,20 @@ class Site:
 
     def wait_ready(self, release: Release) -> Running:
         return self.wait(lambda: self.running(release), lambda found: found.ready)
+
+    def process(self, release: str) -> int:
+        """A process of one of a release's replicas."""
+        if self.kind == "docker":
+            with connected() as engine:
+                chosen = {"label": f"io.model-envelope.release={release}"}
+                container = engine.containers.list(filters=chosen)[0]
+                return int(container.attrs["State"]["Pid"])
+        marker = f"{release}/plan.json".encode()
+        for file in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                if marker in file.read_bytes():
+                    return int(file.parent.name)
+        raise AssertionError(f"{release} has no process")
 
     def wait(self, look: Callable[[], T], fits: Callable[[T], object]) -> T:
         """Look again until what is seen fits."""

@@ -9,21 +9,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
+import pytest
+
 import model_envelope as me
-from model_envelope.deployment.engine import connected
 from model_envelope.deployment.reconciling import reconcile
 from model_envelope.deployment.scaling import Autoscaler, Scaled
-from model_envelope.deployment.targets.protocol import Route
+from model_envelope.deployment.targets.protocol import Route, Split
 from model_envelope.names import new_id
 from tests.integration.targets.models import times
 from tests.integration.targets.site import SAMPLE, Site
 from tests.integration.targets.traffic import Traffic
 
 BOUNDS = {"min": 1, "max": 3, "in_flight": 2, "cooldown_seconds": 4}
+
+
+@pytest.fixture(params=["process", "docker"])
+def site(request: pytest.FixtureRequest) -> Site:
+    """Each target whose replicas are ours to count."""
+    found: Site = request.getfixturevalue(f"{request.param}_site")
+    return found
 
 
 @dataclass
@@ -122,24 +129,8 @@ def test_the_next_release_begins_with_as_many_and_a_pass_is_enough(site: Site) -
 
 
 @contextmanager
-def frozen(fleet: Fleet) -> Iterator[None]:
-    """One replica is there, and does not get to anything meanwhile."""
-    if fleet.site.kind == "docker":
-        with connected() as engine:
-            chosen = {"label": f"io.model-envelope.release={fleet.live}"}
-            container = engine.containers.list(filters=chosen)[0]
-            container.pause()
-            try:
-                yield
-            finally:
-                container.unpause()
-        return
-    marker = f"{fleet.live}/plan.json".encode()
-    process = min(
-        int(file.parent.name)
-        for file in Path("/proc").glob("[0-9]*/cmdline")
-        if marker in read(file)
-    )
+def frozen(process: int) -> Iterator[None]:
+    """It is there, and does not get to anything meanwhile."""
     os.kill(process, signal.SIGSTOP)
     try:
         yield
@@ -147,20 +138,12 @@ def frozen(fleet: Fleet) -> Iterator[None]:
         os.kill(process, signal.SIGCONT)
 
 
-def read(file: Path) -> bytes:
-    """What is in a file; nothing where it has gone."""
-    try:
-        return file.read_bytes()
-    except OSError:
-        return b""
-
-
 def test_who_does_not_answer_keeps_everybody_in_place(site: Site) -> None:
     fleet = deployed(site, times(2), {"min": 1, "max": 3, "cooldown_seconds": 0})
     route, target = fleet.route, fleet.target
     target.scale(route, 2)
     site.wait(lambda: target.load(route), lambda load: (load.replicas, load.silent) == (2, 0))
-    with frozen(fleet):
+    with frozen(site.process(fleet.live)):
         assert target.load(route).silent == 1
         assert Autoscaler(site.platform).once() == ()
     (found,) = Autoscaler(site.platform).once()
@@ -196,3 +179,34 @@ def test_a_container_that_somebody_removed_is_started_again(docker_site: Site, e
     assert fleet.size == 2
     # The one that was removed had requests, perhaps; nobody else's failed.
     assert len(traffic.failures) <= 3
+
+
+def test_replicas_that_are_added_or_start_again_share_too(site: Site) -> None:
+    live, candidate = site.start(times(2)), site.start(times(3), fence=2)
+    route = site.route(live)
+    site.target.split(route, Split(mode="canary", candidate=candidate.id, share=1.0))
+
+    def values() -> set[float]:
+        site.target.split_counts(route)  # as whoever began the split does all the time
+        return {site.ask(1.0, url=url).value for url in site.running(live).addresses}
+
+    site.target.scale(route, 3)
+    assert len(site.wait_ready(live).addresses) == 3
+    site.wait(values, lambda found: found == {3.0})
+    os.kill(site.process(live.id), signal.SIGKILL)
+    site.wait(lambda: site.running(live), lambda r: r.ready and r.restarts == 1)
+    site.wait(values, lambda found: found == {3.0})
+    site.target.split(route, None)
+    site.wait(values, lambda found: found == {2.0})
+
+
+def test_a_split_ends_with_its_candidate(site: Site) -> None:
+    """As when whoever began it was killed, and the next reconcile sweeps."""
+    live, candidate = site.start(times(2)), site.start(times(3), fence=2)
+    route = site.route(live)
+    site.target.split(route, Split(mode="canary", candidate=candidate.id, share=1.0))
+    assert site.ask(1.0).value == 3.0
+    assert site.target.split_counts(route).requests == 1
+    site.stop(candidate)
+    assert site.ask(1.0).value == 2.0
+    site.wait(lambda: site.target.split_counts(route).requests, lambda found: found == 0)

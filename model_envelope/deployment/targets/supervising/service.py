@@ -22,6 +22,8 @@ from model_envelope.deployment.targets.supervising import control
 from model_envelope.deployment.targets.supervising.state import (
     LOG,
     ServiceState,
+    left_over,
+    remove,
     write_private,
 )
 from model_envelope.errors import TargetFailed
@@ -127,6 +129,18 @@ class SupervisedService:
     def state(self) -> ServiceState:
         """What its supervisor last wrote down."""
         return ServiceState.read(self.folder)
+
+    def prune(self, *, dry_run: bool) -> tuple[str, ...]:
+        """Remove what a crash has left, unless a supervisor is there, which does so itself."""
+        with (self.folder / "lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return ()
+            found = left_over(self.folder)
+            for item in () if dry_run else found:
+                remove(item)
+            return tuple(f"{self.name}/{item.relative_to(self.folder)}" for item in found)
 
     def _known(self) -> Address | None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -86,6 +87,24 @@ class ServiceState:
     def write(self, folder: Path) -> None:
         """Replace what is in the folder, in one step that a crash cannot halve."""
         write_private(folder / _FILE, json.dumps(asdict(self)))
+
+
+def left_over(service: Path) -> list[Path]:
+    """What was left of releases whose start or end was cut short by a crash.
+
+    Call it while nobody else changes the folder of the service.
+    """
+    known = ServiceState.read(service).launches
+    folders = [f for f in (service / "releases").glob("*") if f.name not in known]
+    return sorted([*folders, *service.glob(f".{_FILE}-*")])
+
+
+def remove(item: Path) -> None:
+    """Remove a file, or a folder with all that is in it."""
+    if item.is_dir():
+        shutil.rmtree(item, ignore_errors=True)
+    else:
+        item.unlink(missing_ok=True)
 
 
 def write_private(file: Path, text: str) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import shutil
 import signal
 import socket
 import time
@@ -33,8 +32,10 @@ from model_envelope.deployment.targets.supervising.state import (
     LOG,
     Launch,
     ServiceState,
+    left_over,
     log_of,
     release_folder,
+    remove,
     write_private,
 )
 from model_envelope.deployment.targets.supervising.vacancy import Vacancy
@@ -70,6 +71,8 @@ class Supervisor:
 
     async def run(self) -> None:
         """Be there until there is nothing to run any more, or until SIGTERM."""
+        for item in left_over(self._folder):
+            remove(item)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGCHLD, self._fleet.reap)
         loop.add_signal_handler(signal.SIGTERM, self._done.set)
@@ -189,7 +192,7 @@ class Supervisor:
         await self._fleet.stop(release, drain)
         if self._state.launches.pop(release, None) is not None:
             self._save()
-        shutil.rmtree(release_folder(self._folder, release), ignore_errors=True)
+        remove(release_folder(self._folder, release))
         del self._stops[release]
         if not self._state.launches:
             self._done.set()
@@ -252,8 +255,8 @@ class Supervisor:
         live = self._state.live
         takers = self._fleet.ready(live)
         for replica in takers:
-            await replica.accept()
             await replica.divide(self._share_of(replica))
+            await replica.accept()
         await (self._vacancy.open() if live is None else self._vacancy.close())
         if takers or live is None:
             for replica in self._fleet.everyone():
