@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from tests.conftest import free_port
+from tests.e2e.browser import chromium, visit  # noqa: F401 - fixtures of the pages' tests
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG

@@ -1,6 +1,8 @@
 /** State that lives in the address, so that reload, back and a copied link show the same. */
 
-import {createContext, useCallback, useContext, useLocation, useMemo, useNavigate} from "./host.js";
+import {
+  createContext, useCallback, useContext, useEffect, useLocation, useMemo, useNavigate, useState,
+} from "./host.js";
 
 /** Where we are: `{base, path}`; `base` is the host's path to our pages, without a slash at its end. */
 export const Place = createContext({base: "", path: ""});
@@ -22,16 +24,33 @@ export const useSession = () => useContext(Session);
 export function useUrl(fields) {
   const {pathname, search} = useLocation();
   const navigate = useNavigate();
-  const values = useMemo(() => read(search, fields), [search, fields]);
+  const [, redraw] = useState(0);
+  const here = pathname + search;
+  const now = ahead?.from === here ? ahead.search : search;
+  const values = useMemo(() => read(now, fields), [now, fields]);
+  useEffect(() => {
+    if (ahead?.from !== here) ahead = null;
+  }, [here]);
   const set = useCallback(
     (changes, {replace = false} = {}) => {
-      const next = written(search, fields, changes);
-      if (next !== search) navigate({pathname, search: next}, {replace});
+      const before = ahead?.from === here ? ahead.search : search;
+      const next = written(before, fields, changes);
+      if (next === before) return;
+      ahead = {from: here, search: next};
+      redraw((was) => was + 1);
+      navigate({pathname, search: next}, {replace});
     },
-    [pathname, search, fields, navigate],
+    [here, pathname, search, fields, navigate],
   );
   return [values, set];
 }
+
+/**
+ * Where the router is about to be: it gets there a little later, and a checkbox that waited for it
+ * would spring back, a second click in between be lost.
+ * @type {{from: string, search: string}|null}
+ */
+let ahead = null;
 
 /** Go to a page: `go(["m", id], {tab: "schema"})`. */
 export function useGo() {

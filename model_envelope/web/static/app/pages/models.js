@@ -1,21 +1,19 @@
 /** Models: find them by their tags. */
 
 import {html, useMemo} from "../host.js";
-import {address} from "../api.js";
 import {useData} from "../data.js";
 import {count} from "../format.js";
 import {clauseOf, withClause} from "../query-text.js";
 import {useGo, useUrl} from "../state.js";
 import {CopyButton} from "../parts/copy.js";
-import {Icon} from "../parts/icon.js";
 import {Loaded} from "../parts/loaded.js";
-import {Menu} from "../parts/menu.js";
 import {Page} from "../parts/page.js";
 import {Pager} from "../parts/pager.js";
 import {QueryBox} from "../parts/query-box.js";
 import {Table} from "../parts/table.js";
 import {ColumnChoice} from "./models/columns.js";
 import {NoMatch, NoModels} from "./models/empty.js";
+import {ExportButton} from "./models/export.js";
 import {Facets} from "./models/facets.js";
 import {columnsOf} from "./models/rows.js";
 
@@ -43,10 +41,7 @@ export default function Models() {
   const compare = () => go("dashboard", {view: "models", m: chosen});
   return html`<${Page} title="Models" actions=${html`
       <${CopyButton} text=${() => window.location.href}>Copy link<//>
-      <${Menu} label=${html`<${Icon} name="export" />Export`}>
-        <a href=${address("models", {q, sort, archived, metrics: columns.join(","), format: "csv"})}
-          download="models.csv">CSV of all matches</a>
-      <//>
+      <${ExportButton} params=${{q, sort, archived, metrics: columns.join(",")}} metrics=${columns} />
       <button type="button" className="me-button" disabled=${chosen.length < 2} onClick=${compare}
         title=${`Choose two to ${MOST_COMPARED} models in the table`}>
         Compare selected (${chosen.length})</button>`}>
