@@ -7,7 +7,9 @@ with `conf` by the REST API.
 from __future__ import annotations
 
 from airflow.sdk import Param, dag, task
+from airflow.sdk.exceptions import AirflowFailException
 
+from model_envelope.deployment.targets.opening import target_kinds
 from model_envelope.operators.deploy import (
     ModelDeployOperator,
     ModelRollbackOperator,
@@ -19,36 +21,48 @@ PARAMS = {
         "deploy",
         type="string",
         enum=["deploy", "rollback", "undeploy"],
+        values_display={
+            "deploy": "Deploy a model",
+            "rollback": "Roll back to what ran before",
+            "undeploy": "End the service",
+        },
         title="What",
-        description="Rollback puts back what ran before, and pauses the rule that would undo it.",
+        description="To roll back or to end a service also pauses the rule that would undo it.",
     ),
     "service": Param(
         type="string",
-        pattern="^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$",
+        pattern="^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$(?!\\n)",
         title="Service",
-        description="Its name is part of its URL: lower-case letters, digits and hyphens.",
+        description="Its name is part of its URL: lower-case letters, digits and hyphens, "
+        "beginning with a letter.",
     ),
     "envelope": Param(
-        "",
-        type="string",
+        None,
+        type=["null", "string"],
+        examples=["canonical_name == 'client_ltv' and passes_tests == 'true'"],
         title="Model",
-        description="To deploy: an envelope's id, or a tag query, whose latest match is taken, "
-        "e.g. canonical_name == 'client_ltv' and passes_tests == 'true'.",
+        description="To deploy: a tag query, whose latest match is taken, or an envelope's id.",
+        section="To deploy",
     ),
     "target": Param(
         None,
         type=["null", "string"],
-        examples=["process", "docker", "kubernetes"],
+        enum=[None, *target_kinds()],
+        values_display={None: "where it is; a new service as a process"},
         title="Where",
-        description="Of a new service; else it stays where it is unless given.",
+        description="What it runs on.",
+        section="To deploy",
     ),
     "options": Param(
-        {},
-        type="object",
+        None,
+        type=["null", "object"],
         title="Options of the target",
-        description='As JSON, e.g. {"replicas": 2}.',
+        description='All of them, as JSON, e.g. {"replicas": 2}; as they are unless given.',
+        section="To deploy",
     ),
-    "reason": Param("", type="string", title="Why", description="For the ledger."),
+    "reason": Param(
+        None, type=["null", "string"], title="Why", description="For those who read the ledger."
+    ),
 }
 
 
@@ -56,7 +70,6 @@ PARAMS = {
     schedule=None,
     catchup=False,
     params=PARAMS,
-    render_template_as_native_obj=True,
     tags=["model-envelope"],
     doc_md=__doc__,
 )
@@ -64,20 +77,20 @@ def model_deploy() -> None:
     """One task runs, the one that was asked for."""
 
     @task.branch
-    def choose(params: dict[str, str] | None = None) -> str:
-        chosen = (params or {})["action"]
-        if chosen == "deploy" and not (params or {})["envelope"].strip():
-            raise ValueError("Say which model to deploy: an envelope's id, or a tag query.")
-        return chosen
+    def choose(action: str, envelope: str) -> str:
+        if action == "deploy" and not envelope.strip():
+            raise AirflowFailException("Say which model to deploy: a tag query, or an id.")
+        return action
 
-    service, reason = "{{ params.service }}", "{{ params.reason }}"
-    choose() >> [
+    service, reason = "{{ params.service }}", "{{ params.reason or '' }}"
+    envelope = "{{ params.envelope or '' }}"
+    choose("{{ params.action }}", envelope) >> [
         ModelDeployOperator(
             task_id="deploy",
             service=service,
-            tag_query="{{ params.envelope }}",
-            target="{{ params.target }}",
-            options="{{ params.options }}",
+            tag_query=envelope,
+            target="{{ params.target or '' }}",
+            options="{{ params.options | tojson }}",
             reason=reason,
         ),
         ModelRollbackOperator(task_id="rollback", service=service, reason=reason),

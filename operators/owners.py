@@ -52,5 +52,6 @@ class OwnerNotifier(BaseNotifier):
         for rule in rules:
             owner = rule.spec.get("owner") or context["dag"].owner
             message = f"Rule {rule.name!r} could not deploy to {service!r}"
-            reason = context.get("exception")
+            # One line, as the subject of a mail must be.
+            reason = " ".join(str(context.get("exception") or "").split())
             self.send(owner, f"{message}: {reason}" if reason else f"{message}.", context)

@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from model_envelope.client.client import Client
 
 DAGS = Path(__file__).parent / "dags"
+SHIPPED = Path(__file__).parents[2] / "dags"
 PASSWORD = {"password": "for-tests-only"}
 T = TypeVar("T")
 
@@ -64,32 +66,47 @@ def dags(airflow_database: Path) -> dict[str, DAG]:
 
 
 @pytest.fixture(scope="module")
-def standalone_models(tmp_path_factory: pytest.TempPathFactory) -> Client:
-    """A client of the empty store that `standalone_airflow` has as its default connection."""
+def standalone_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A client of the empty store that `standalone_airflow` has as its default connection.
+
+    Whatever was deployed is stopped at the end.
+    """
     from model_envelope.client.client import Client
+    from model_envelope.deployment.targets.opening import open_target
 
     folder = tmp_path_factory.mktemp("models")
     client = Client(
         store=f"sqlite:///{folder}/store.sqlite",
         artifacts=str(folder / "artifacts"),
         cache=folder / "cache",
+        state=folder / "state",
     )
     assert client.store.head() == 0
-    return client
+    yield client
+    target = open_target("process", client.platform)
+    target.route([])
+    for running in target.running():
+        target.stop(running.release, drain=timedelta(0))
 
 
 @pytest.fixture(scope="module")
 def standalone_airflow(
     tmp_path_factory: pytest.TempPathFactory, standalone_models: Client
 ) -> Iterator[StandaloneAirflow]:
-    """A whole Airflow in processes of its own, healthy, with the tests' DAGs."""
+    """A whole Airflow in processes of its own, healthy, with the tests' DAGs and ours to deploy."""
     folder = Path(standalone_models.artifacts.address).parent
+    dags = shutil.copytree(DAGS, folder / "dags")
+    for name in ("continuous_deployment.py", "model_deploy.py"):
+        shutil.copy(SHIPPED / name, dags)
     airflow = StandaloneAirflow(
         tmp_path_factory.mktemp("airflow") / "home",
-        DAGS,
+        dags,
         {
             "MODEL_ENVELOPE_HOME": str(folder / "home"),
             "MODEL_ENVELOPE_CACHE": str(folder / "cache"),
+            "MODEL_ENVELOPE_STATE": str(folder / "state"),
+            "MODEL_ENVELOPE_POLL_SECONDS": "1",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         },
     )
     extra = {"store": f"sqlite:///{folder}/store.sqlite", "artifacts": str(folder / "artifacts")}
@@ -99,7 +116,7 @@ def standalone_airflow(
         "extra": json.dumps(extra),
     }
     try:
-        airflow.until("healthy Airflow", airflow.ready)
+        airflow.until("healthy Airflow", airflow.ready, seconds=600)
         airflow.call("/api/v2/connections", connection)
         yield airflow
     finally:
@@ -122,14 +139,29 @@ class StandaloneAirflow:
         (home / "passwords.json").write_text(json.dumps({"admin": PASSWORD["password"]}))
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        with self.log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "airflow", "standalone"],
-                env=self._environment(environment),
+        self._variables = self._environment(environment)
+        self._process = self._start("standalone")
+        self._later: list[subprocess.Popen[bytes]] = []
+
+    def _start(self, component: str) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "airflow", component],
+                env=self._variables,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    def kill_triggerer(self) -> None:
+        """Kill it without a chance to say goodbye."""
+        processes = psutil.Process(self._process.pid).children()
+        (triggerer,) = [p for p in processes if "triggerer" in " ".join(p.cmdline())]
+        _kill(triggerer.pid)
+
+    def start_triggerer(self) -> None:
+        """Start another one in its place."""
+        self._later.append(self._start("triggerer"))
 
     def _environment(self, further: dict[str, str]) -> dict[str, str]:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW_")}
@@ -150,6 +182,8 @@ class StandaloneAirflow:
             "AIRFLOW__API__WORKERS": "1",
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
+            # A dead triggerer's watchers are another's after that time.
+            "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "15",
             **further,
         }
 
@@ -200,13 +234,18 @@ class StandaloneAirflow:
 
     def stop(self) -> None:
         """Kill all of it: a signal to the first process would leave others behind."""
-        family = [self._process.pid]
-        if psutil.pid_exists(self._process.pid):
-            children = psutil.Process(self._process.pid).children(recursive=True)
-            family += [child.pid for child in children]
-        for pid in family:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        self._process.wait()
+        for process in (self._process, *self._later):
+            _kill(process.pid)
+            process.wait()
+
+
+def _kill(pid: int) -> None:
+    """Kill a process and all that it started."""
+    family = [pid]
+    if psutil.pid_exists(pid):
+        family += [child.pid for child in psutil.Process(pid).children(recursive=True)]
+    for member in family:
+        try:
+            os.kill(member, signal.SIGKILL)
+        except ProcessLookupError:
+            continue

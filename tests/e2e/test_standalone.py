@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import pandas as pd
 import psutil
 import pytest
 
 from model_envelope.client.client import Client
+from tests.e2e.deployed import Deployed
+from tests.e2e.mailbox import mailbox
 
 pytestmark = pytest.mark.slow
 
@@ -37,6 +43,7 @@ def test_a_saved_model_wakes_the_dags_that_watch_for_it(
     assert standalone_airflow.call(f"{xcom}/xcomEntries/return_value")["value"] == [model.id]
     # Two assets of one trigger, which shares its poll with the trigger of the first.
     events = standalone_airflow.call("/api/v2/assets/events")["asset_events"]
+    events = [event for event in events if "envelope_id" in event["extra"]["payload"]]
     assert sorted(event["name"] for event in events) == ["champion", "first", "second"]
     payload = {"envelope_id": model.id, "revision": 1, "tags": tags}
     assert [event["extra"]["payload"] for event in events] == [payload] * 3
@@ -63,6 +70,193 @@ def test_the_api_shows_the_store_but_not_its_password(standalone_airflow: Any) -
     shown = standalone_airflow.call("/api/v2/connections/models")
     assert json.loads(shown["extra"]) == extra
     assert "a-secret-word" not in json.dumps(shown)
+
+
+# Deploying
+
+
+numbers = count()
+
+
+@pytest.fixture
+def service(standalone_airflow: Any, standalone_models: Client) -> Iterator[Deployed]:
+    """A service of this test alone."""
+    found = Deployed(standalone_airflow, standalone_models, f"ltv-{next(numbers)}")
+    yield found
+    names = [rule.name for rule in standalone_models.store.rules()]
+    for name in names:
+        standalone_models.store.pause_rule(name, "The test is over.")
+
+
+def times(factor: float) -> Callable[[pd.DataFrame], Any]:
+    def model(frame: pd.DataFrame) -> Any:
+        return frame["a"] * factor
+
+    return model
+
+
+def elsewhere_another() -> Callable[[pd.DataFrame], Any]:
+    """A model that answers otherwise in any process but the one that saves it."""
+    here = os.getpid()
+
+    def model(frame: pd.DataFrame) -> Any:
+        return frame["a"] * (1.0 if os.getpid() == here else 2.0)
+
+    return model
+
+
+def test_a_tag_brings_a_model_to_its_url(service: Deployed) -> None:
+    service.follow_rule()
+    model = service.save(times(3.0))
+
+    service.let_pass(model)
+
+    service.until_live(model)
+    assert service.predict(1.5, -2.0) == [4.5, -6.0]
+    record = service.models.service(service.name)
+    assert record.desired_by == f"rule:{service.name}@1"
+    (deployment,) = service.models.store.deployments(service.name)
+    dag_id, run_id = (deployment.airflow[part] for part in ("dag_id", "run_id"))
+    assert (dag_id, deployment.airflow["task_id"]) == ("continuous_deployment", "deploy")
+    assert service.models.store.deployments_of_run(dag_id, run_id) == (deployment,)
+    assert service.end_of(dag_id, run_id) == "success"
+
+    # The other asset of the same trigger had the event, too.
+    def woken() -> Any:
+        runs = service.airflow.call("/api/v2/dags/on_wishes/dagRuns?state=success")["dag_runs"]
+        path = "/api/v2/dags/on_wishes/dagRuns/{}/taskInstances/wanted/xcomEntries/return_value"
+        found = [service.airflow.call(path.format(run["dag_run_id"]))["value"] for run in runs]
+        return any(f"'{service.name}'" in str(value) for value in found)
+
+    service.until("event for the other asset", woken)
+
+
+def test_what_its_gate_refuses_leaves_the_old_one_and_the_owner_is_told(
+    service: Deployed,
+) -> None:
+    service.follow_rule(owner="ada@example.com")
+    good, broken = service.save(times(3.0)), service.save(elsewhere_another())
+    service.let_pass(good)
+    service.until_live(good)
+
+    service.let_pass(broken)
+
+    def refused() -> Any:
+        newest = service.models.store.deployments(service.name, limit=1)[0]
+        return newest if newest.state == "failed" else None
+
+    failed = service.until("refusal", refused)
+    assert failed.envelope_id == broken
+    assert "golden" in failed.reason
+    assert service.predict(1.0) == [3.0]
+    task = failed.airflow
+    run = (task["dag_id"], task["run_id"])
+    assert service.end_of(*run) == "failed"
+    said = f"Rule '{service.name}' could not deploy to '{service.name}'"
+    index = int(task["map_index"])
+    service.until(
+        "alert", lambda: f"To ada@example.com: {said}" in service.told(*run, map_index=index)
+    )
+    # Any notifier of Airflow's tells them elsewhere, too.
+    with mailbox() as (port, mails):
+        extra = {"disable_ssl": True, "disable_tls": True, "from_email": "airflow@example.com"}
+        connection = {"connection_id": "smtp_default", "conn_type": "smtp", "host": "127.0.0.1"}
+        body = {**connection, "port": port, "extra": json.dumps(extra)}
+        service.airflow.call("/api/v2/connections", body)
+        run_id = service.start("deploy_and_mail", service=service.name)
+        assert service.end_of("deploy_and_mail", run_id) == "failed"
+        (mail,) = service.until("mail", lambda: mails)
+    assert mail["to"] == "ada@example.com"
+    assert mail["subject"].startswith(said)
+    assert service.predict(1.0) == [3.0]
+
+
+def test_rolled_back_from_the_form_the_rule_rests_until_it_is_resumed(service: Deployed) -> None:
+    service.follow_rule()
+    first, second = service.save(times(2.0)), service.save(times(3.0))
+    for model in (first, second):
+        service.let_pass(model)
+        service.until_live(model)
+    form = {"service": service.name, "reason": "a complaint"}
+
+    run_id = service.start("model_deploy", action="rollback", **form)
+
+    assert service.end_of("model_deploy", run_id) == "success"
+    assert service.predict(1.0) == [2.0]
+    rule = service.models.store.get_rule(service.name)
+    assert rule.paused
+    assert "a complaint" in rule.pause_reason
+    (deployment,) = service.models.store.deployments_of_run("model_deploy", run_id)
+    assert (deployment.envelope_id, deployment.by) == (first, "admin")
+    # A whole look at everything does not undo it, and resuming the rule does.
+    run_id = service.start("continuous_deployment")
+    assert service.end_of("continuous_deployment", run_id) == "success"
+    assert service.predict(1.0) == [2.0]
+    service.models.store.resume_rule(service.name)
+    service.until_live(second)
+    assert service.predict(1.0) == [3.0]
+
+
+def test_by_the_form_a_person_deploys_and_undeploys(service: Deployed) -> None:
+    first = service.save(times(2.0))
+
+    def run(**conf: Any) -> str:
+        run_id = service.start("model_deploy", service=service.name, **conf)
+        assert service.end_of("model_deploy", run_id) == "success"
+        return run_id
+
+    run(envelope=f"canonical_name == '{service.name}'", target="process", options={"threads": 1})
+    assert service.predict(1.0) == [2.0]
+    record = service.models.service(service.name)
+    assert (record.live_envelope, record.desired_by, record.pinned) == (first, "admin", True)
+    run(action="undeploy", reason="no longer needed")
+    record = service.models.service(service.name)
+    assert (record.live_envelope, record.reason) == (None, "no longer needed")
+
+
+@pytest.mark.parametrize(
+    "conf",
+    [
+        {},
+        {"service": "Not A Name"},
+        {"service": "ltv\n"},
+        {"service": "ltv", "action": "destroy"},
+        {"service": "ltv", "options": [1]},
+        {"service": "ltv", "target": "moon"},
+    ],
+    ids=str,
+)
+def test_the_form_refuses_what_cannot_be(standalone_airflow: Any, conf: dict[str, Any]) -> None:
+    body = {"logical_date": None, "conf": conf}
+    with pytest.raises(HTTPError) as caught:
+        standalone_airflow.call("/api/v2/dags/model_deploy/dagRuns", body)
+    with caught.value as refused:
+        assert refused.code == 400
+
+
+def test_runs_of_continuous_deployment_at_once_deploy_once(service: Deployed) -> None:
+    service.follow_rule()
+    model = service.save(times(5.0))
+    service.let_pass(model)
+
+    runs = [service.start("continuous_deployment") for _ in range(2)]
+
+    assert [service.end_of("continuous_deployment", run_id) for run_id in runs] == ["success"] * 2
+    service.until_live(model)
+    assert service.predict(1.0) == [5.0]
+    assert [d.state for d in service.models.store.deployments(service.name)] == ["live"]
+
+
+def test_what_is_tagged_while_the_triggerer_is_dead_is_deployed(service: Deployed) -> None:
+    service.follow_rule()
+    model = service.save(times(7.0))
+    service.airflow.kill_triggerer()
+
+    service.let_pass(model)
+    service.airflow.start_triggerer()
+
+    service.until_live(model)
+    assert service.predict(1.0) == [7.0]
 
 
 def slowness(trace: Path) -> Any:

@@ -407,3 +407,21 @@ def test_a_rule_that_cannot_be_read_here_holds_up_no_other(store: Store, save: S
     assert "cannot be read" in broken.reason
     assert (fine.action, fine.envelope_id) == ("deploy", envelope)
     assert [s.name for s in follow(store)] == ["b"]
+
+
+@pytest.mark.parametrize("when", ["True", "not nothing_has_this"])
+def test_a_rule_that_matches_everything_follows_the_newest(
+    store: Store, save: Save, when: str
+) -> None:
+    put(store, when=when)
+    assert planned(store, explain=True).action == "no_match"
+    older, newest, archived = save(), save(region="UK"), save(region="US")
+    store.archive(archived.id)
+    found = planned(store, explain=True)
+    assert (found.action, found.envelope_id) == ("deploy", newest.id)
+    follow(store)
+    reconciled(store)
+    assert planned(store).action == "keep"
+    store.set_tags(older.id, {"region": "US"})
+    assert planned(store).action == "keep"
+    assert follow(store) == ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -31,7 +32,7 @@ from model_envelope.operators.triggers import (
     StoreTrigger,
     TagQueryTrigger,
 )
-from model_envelope.store.opening import open_store, upgrade
+from model_envelope.store.opening import SCHEMA, VERSION_TABLE, open_store, upgrade
 from model_envelope.store.rows import MetricPoint
 from model_envelope.store.store import Store
 
@@ -358,6 +359,30 @@ def test_it_waits_for_a_store_that_is_not_there_yet(
             with open_store(url) as store:
                 model = save(store)
             assert (await events.get())["envelope_id"] == model
+
+    asyncio.run(scenario())
+
+
+def test_a_watcher_of_rules_waits_until_the_store_is_upgraded(
+    store: Store, sqlite_store_url: str, states: AssetStates, caplog: pytest.LogCaptureFixture
+) -> None:
+    put_rule(store)
+    save(store)
+
+    def call_it(version: str) -> None:
+        with sqlite3.connect(sqlite_store_url.removeprefix("sqlite:///")) as database:
+            database.execute(f"UPDATE {VERSION_TABLE} SET version_num = ?", (version,))
+        database.close()
+
+    async def scenario() -> None:
+        async with triggerer() as airflow:
+            call_it("0001")
+            events = airflow.start(rule_watcher())
+            assert await quiet(events)
+            assert "has schema 0001" in caplog.text
+            assert "Run `model-envelope db upgrade`" in caplog.text
+            call_it(SCHEMA)
+            assert await events.get() == {"services": ["ltv"]}
 
     asyncio.run(scenario())
 

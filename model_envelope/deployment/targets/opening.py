@@ -10,6 +10,11 @@ from model_envelope.errors import InvalidInput, MissingDependency
 GROUP = "model_envelope.targets"
 
 
+def target_kinds() -> tuple[str, ...]:
+    """The kinds of targets that installed packages bring, by name."""
+    return tuple(sorted(entry_points(group=GROUP).names))
+
+
 def open_target(kind: str, platform: Platform) -> Target:
     """The target of a kind, on a platform.
 
@@ -25,7 +30,7 @@ def open_target(kind: str, platform: Platform) -> Target:
     points = {point.name: point for point in entry_points(group=GROUP)}
     if kind not in points:
         raise InvalidInput(
-            f"There is no target {kind!r}; there are {', '.join(sorted(points))}. Others come "
+            f"There is no target {kind!r}; there are {', '.join(target_kinds())}. Others come "
             f"with packages that have an entry point in the group {GROUP}."
         )
     try:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,6 +74,26 @@ def test_a_reconciler_killed_while_it_cleans_up_leaves_the_old_one_live(scene: S
             "failed",
             "superseded",
         }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("split", ["canary", "shadow"])
+def test_a_reconciler_killed_while_a_candidate_shares_the_traffic_costs_no_request(
+    scene: Scene, split: str
+) -> None:
+    models = [scene.save(times(2)), scene.save(times(2))]
+    scene.want(models[0])
+    assert scene.reconcile().action == "deployed"
+    rollout: dict[str, Any] = {split: {"seconds": 0, "min_requests": 20, "max_slowdown": 20}}
+    with Traffic(scene.record.url or "", keeping=3, fresh=2) as traffic:
+        scene.want_by_rule(models[1], **rollout)
+        assert end_of(scene.reconcile_elsewhere("kill@after:split")) == -signal.SIGKILL
+        traffic.wait_for(20)
+        assert scene.reconcile_until_free().action == "deployed"
+        traffic.wait_for(20)
+    assert not traffic.failures
+    scene.check_one_live(models[1])
+    assert [d.state for d in scene.ledger] == ["live", "superseded", "retired"]
 
 
 def wait_until_stopped(process: subprocess.Popen[str]) -> None:
