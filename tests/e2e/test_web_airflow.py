@@ -1,0 +1,206 @@
+"""The API in Airflow's own web server, below a path: who may look, and who may change."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from email.message import Message
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+
+import pytest
+
+from model_envelope.client.client import Client
+from tests.conftest import free_port
+
+pytestmark = pytest.mark.slow
+
+BELOW = "/teams/models"
+API = "/model-envelope/api/v1"
+OURS = {"X-Model-Envelope": "1"}
+USERS = {"viewer": "viewer", "user": "ada", "admin": "root"}
+"""A user of each role."""
+
+
+def answer() -> int:
+    return 42
+
+
+answer.__module__ = "__main__"  # as in a notebook: saved by value
+
+
+@dataclass
+class WebServer:
+    """Airflow's API server, and those who use it."""
+
+    url: str
+    models: Client
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    def ask(
+        self,
+        path: str,
+        role: str | None = "admin",
+        method: str = "GET",
+        body: Any = None,
+        headers: dict[str, str] = OURS,
+    ) -> tuple[int, str, Message]:
+        """Status, body and headers of an answer; `role` None is nobody."""
+        given = {**headers, "Content-Type": "application/json"}
+        if role is not None:
+            given["Authorization"] = f"Bearer {self._token(role)}"
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(  # noqa: S310
+            self.url + path, data=data, headers=given, method=method
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=60) as found:  # noqa: S310
+                return found.status, found.read().decode(), found.headers
+        except HTTPError as error:
+            with error:
+                return error.code, error.read().decode(), error.headers
+
+    def _token(self, role: str) -> str:
+        if role not in self.tokens:
+            body = {"username": USERS[role], "password": f"{role}-word"}
+            status, text, _ = self.ask("/auth/token", None, "POST", body)
+            assert status == 201, text
+            self.tokens[role] = json.loads(text)["access_token"]
+        return self.tokens[role]
+
+
+@pytest.fixture(scope="module")
+def server(airflow_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
+    folder = tmp_path_factory.mktemp("web")
+    store, artifacts = f"sqlite:///{folder}/store.sqlite", str(folder / "artifacts")
+    client = Client(store=store, artifacts=artifacts)
+    assert client.store.head() == 0
+    passwords = {name: f"{role}-word" for role, name in USERS.items()}
+    (folder / "passwords.json").write_text(json.dumps(passwords))
+    port = free_port()
+    connection = {"conn_type": "model_envelope", "extra": {"store": store, "artifacts": artifacts}}
+    url = f"http://127.0.0.1:{port}"
+    settings = {
+        "AIRFLOW_HOME": str(airflow_database),
+        "AIRFLOW__API__BASE_URL": f"{url}{BELOW}",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(
+            f"{name}:{role}" for role, name in USERS.items()
+        ),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(folder / "passwords.json"),
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW_CONN_MODEL_ENVELOPE_DEFAULT": json.dumps(connection),
+    }
+    log = folder / "log"
+    command = [sys.executable, "-m", "airflow", "api-server", "--host", "127.0.0.1"]
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [*command, "--port", str(port)],
+            env=os.environ | settings,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        found = WebServer(url + BELOW, client)
+        _until_it_answers(found, process, log)
+        yield found
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        client.store.close()
+
+
+def _until_it_answers(server: WebServer, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if server.ask("/api/v2/version", None)[0] == 200:
+                return
+        except OSError:
+            time.sleep(1)
+    raise AssertionError(f"No API server:\n{log.read_text(errors='replace')[-4000:]}")
+
+
+def test_who_may_look_and_who_may_change(server: WebServer) -> None:
+    model = server.models.save_model(answer, tags={"canonical_name": "m"}, api_input=None).id
+    rule = {"spec": {"when": "canonical_name == 'm'", "service": "ltv"}}
+    asked: list[tuple[str, str, Any, tuple[int, ...]]] = [
+        ("GET", "/session", None, (401, 200, 200, 200)),
+        ("GET", "/models", None, (401, 200, 200, 200)),
+        ("GET", f"/models/{model}", None, (401, 200, 200, 200)),
+        ("GET", "/services/ltv/logs", None, (401, 404, 404, 404)),
+        ("GET", "/runs?dag_id=a&run_id=b", None, (401, 200, 200, 200)),
+        ("POST", "/rules/preview", rule, (401, 422, 422, 422)),
+        ("PATCH", f"/models/{model}", {"description": "x"}, (401, 403, 200, 200)),
+        ("PUT", "/rules/best", {**rule, "base_revision": 9}, (401, 403, 409, 409)),
+        ("DELETE", "/rules/none", None, (401, 403, 404, 404)),
+        ("POST", "/services/ltv/call/predict", [], (401, 403, 404, 404)),
+        ("POST", "/services/ltv/undeploy", {}, (401, 403, 404, 404)),
+    ]
+    for method, path, body, statuses in asked:
+        for role, status in zip((None, *USERS), statuses, strict=True):
+            found, text, _ = server.ask(API + path, role, method, body)
+            assert found == status, (method, path, role, text)
+    told = json.loads(server.ask(f"{API}/rules/none", "viewer", "DELETE")[1])
+    assert "model_deploy" in told["error"]["message"]
+    history = json.loads(server.ask(f"{API}/models/{model}/history")[1])["items"]
+    assert [event["actor"] for event in history if event["kind"] == "description"] == ["ada"]
+
+
+def test_the_session_says_what_the_user_may(server: WebServer) -> None:
+    for role, may in (("viewer", False), ("user", True), ("admin", True)):
+        session = json.loads(server.ask(f"{API}/session", role)[1])
+        assert session["mode"] == "airflow"
+        assert session["user"] == USERS[role]
+        assert session["may"] == {"change": may, "deploy": may}
+        assert session["store"]["ok"]
+
+
+def test_only_our_pages_have_a_browser_change_anything(server: WebServer) -> None:
+    path = f"{API}/rules/none"
+    elsewhere = {**OURS, "Sec-Fetch-Site": "same-site"}
+    for headers in ({}, elsewhere):
+        status, text, _ = server.ask(path, "admin", "DELETE", headers=headers)
+        assert status == 403, text
+    origin = {"Origin": "https://example.com"}
+    _, _, headers_back = server.ask(f"{API}/session", headers=origin)
+    assert "Access-Control-Allow-Origin" not in headers_back
+
+
+def test_what_is_known_is_not_sent_again(server: WebServer) -> None:
+    _, _, headers = server.ask(f"{API}/models")
+    tag = {"If-None-Match": str(headers["ETag"])}
+    assert server.ask(f"{API}/models", headers=tag)[:2] == (304, "")
+    assert headers["Cache-Control"] == "private, no-cache"
+
+
+def test_airflow_lists_the_pages_and_serves_their_files(server: WebServer) -> None:
+    listed = json.loads(server.ask("/api/v2/plugins")[1])["plugins"]
+    (ours,) = [plugin for plugin in listed if plugin["name"] == "model_envelope"]
+    assert ours["fastapi_apps"][0]["url_prefix"] == "/model-envelope"
+    apps = {app["name"]: app for app in ours["react_apps"]}
+    assert apps["Models"]["destination"] == "nav"
+    assert apps["Models"]["nav_top_level"]
+    assert apps["Envelopes"]["destination"] == "dag_run"
+    for app in apps.values():
+        # Relative to Airflow's own base.
+        status, text, headers = server.ask(f"/{app['bundle_url']}", None)
+        assert status == 200
+        assert "javascript" in str(headers["Content-Type"])
+        assert f"globalThis.{app['name']} =" in text
+    status, text, _ = server.ask("/model-envelope/static/../web.py", None)
+    assert status == 404
+
+
+def test_the_api_is_documented_where_it_is(server: WebServer) -> None:
+    status, text, _ = server.ask(f"{API}/openapi.json", None)
+    assert status == 200
+    assert "/api/v1/models" in json.loads(text)["paths"]
