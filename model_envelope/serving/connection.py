@@ -31,27 +31,18 @@ class Connection(HttpToolsProtocol):
     _is_known: ClassVar[bool | None] = None
     """Whether uvicorn's requests are as they are needed here; all are of one class."""
 
-    _reads_head = False
     _head_bytes = 0
 
     def data_received(self, data: bytes) -> None:
         """Refuse heads without an end, which the parser would keep whole."""
-        if self._reads_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > _HEAD_BYTES:
-                self.send_400_response("The headers are too large.")
-                return
+        before = self.scope
         super().data_received(data)
-
-    def on_message_begin(self) -> None:
-        """A head begins; most end within the same data."""
-        super().on_message_begin()
-        self._reads_head, self._head_bytes = True, 0
-
-    def on_headers_complete(self) -> None:
-        """It has ended."""
-        self._reads_head = False
-        super().on_headers_complete()
+        if self.scope is not before:  # a head begins, and most end, within the same data
+            self._head_bytes = 0
+        elif self.scope is None or self.cycle is None or self.cycle.scope is not self.scope:
+            self._head_bytes += len(data)
+            if self._head_bytes > _HEAD_BYTES and not self.transport.is_closing():
+                self.send_400_response("The headers are too large.")
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         if Connection._is_known is None:

@@ -7,8 +7,9 @@ import itertools
 import re
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from model_envelope.serving.refusals import Disconnected, Refusal
 
@@ -35,8 +36,7 @@ _DISCARDED_SECONDS = 5.0
 _SMALL_BYTES = 64 << 10
 
 
-@dataclass(slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """An answer to be sent; `about` says which envelope gave it, if not this process's."""
 
     status: int
@@ -78,7 +78,7 @@ class Exchange:
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self._length = self.headers.get(b"content-length", b"")
         self.request_id = self.headers.get(b"x-request-id", b"")
-        if not _REQUEST_ID.fullmatch(self.request_id):
+        if not (self.request_id and _REQUEST_ID.fullmatch(self.request_id)):
             self.request_id = b"%s-%x" % (_PREFIX, next(_numbers))
 
     @property

@@ -244,3 +244,14 @@ def test_who_asks_first_sends_nothing_in_vain(shared_service: Service) -> None:
         connection.sendall(body)
         (answer,) = read_answers(connection, 1)
         assert answer.json() == [{"prediction": 4.0}]
+
+
+def test_a_large_body_may_be_followed_by_the_beginning_of_a_head(shared_service: Service) -> None:
+    rows = json.dumps(GOOD * 4000).encode()
+    body = json.dumps(GOOD).encode()
+    second = HEAD + b"content-length: %d\r\n\r\n%s" % (len(body), body)
+    with shared_service.connect() as connection:
+        connection.sendall(HEAD + b"content-length: %d\r\n\r\n%s%s" % (len(rows), rows, second[:9]))
+        connection.sendall(second[9:])
+        answers = read_answers(connection, 2)
+    assert [len(answer.json()) for answer in answers] == [4000, 1]
