@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, ScalarSelect, and_, case, func, select
+from sqlalchemy import Column, Connection, ScalarSelect, and_, case, func, select
 
 from model_envelope import names
 from model_envelope.errors import InvalidInput
@@ -170,28 +170,46 @@ def inventory(connection: Connection, query: TagQuery) -> Inventory:
     """How many matching envelopes have what."""
     chosen = select(envelope.c.revision, envelope.c.id).where(tag_sql.narrowed(query, connection))
     matching = chosen.cte("matching")
-    logged = (
+    models = func.count()
+
+    def counted(name: Column[str], envelope_id: Column[str]) -> dict[str, int]:
+        joined = matching.c.id == envelope_id
+        rows = select(name, models).join(matching, joined).group_by(name)
+        return {name: n for name, n in connection.execute(rows)}  # noqa: C416 - a Result has keys
+
+    structured = (
         select(metric.c.name, metric.c.type, func.count(metric.c.envelope_revision.distinct()))
         .join(matching, matching.c.revision == metric.c.envelope_revision)
+        .where(metric.c.name.in_(_structured(connection)))
         .group_by(metric.c.name, metric.c.type)
     )
-    chosen_values = (
-        select(hyperparameter.c.name, func.count())
-        .join(matching, matching.c.id == hyperparameter.c.envelope_id)
-        .group_by(hyperparameter.c.name)
-    )
-    models = func.count()
     tags = (
         select(tag.c.key, models, func.count(tag.c.value.distinct()))
         .join(matching, matching.c.id == tag.c.envelope_id)
         .group_by(tag.c.key)
         .order_by(models.desc(), tag.c.key)
     )
+    scalars = counted(metric_latest.c.name, metric_latest.c.envelope_id)
     return Inventory(
-        metrics={(name, kind): n for name, kind, n in connection.execute(logged)},
-        hyperparameters=dict(connection.execute(chosen_values).all()),
+        metrics={(name, "scalar"): n for name, n in scalars.items()}
+        | {(name, kind): n for name, kind, n in connection.execute(structured)},
+        hyperparameters=counted(hyperparameter.c.name, hyperparameter.c.envelope_id),
         tags={key: (n, values) for key, n, values in connection.execute(tags)},
     )
+
+
+def _structured(connection: Connection) -> Sequence[str]:
+    """The names under which no scalar was logged.
+
+    They are looked up one after the other: there are few, and millions of points.
+    """
+    first = select(func.min(metric.c.name).label("name")).cte("names", recursive=True)
+    further = select(func.min(metric.c.name)).where(metric.c.name > first.c.name)
+    names = first.union_all(
+        select(further.correlate(first).scalar_subquery()).where(first.c.name.is_not(None))
+    )
+    scalar = select(metric_latest.c.name).where(metric_latest.c.name == names.c.name).exists()
+    return connection.scalars(select(names.c.name).where(names.c.name.is_not(None), ~scalar)).all()
 
 
 def metric_names(connection: Connection, query: TagQuery) -> tuple[str, ...]:
