@@ -1,16 +1,17 @@
 /** Models: find them by their tags. */
 
-import {html, useMemo} from "../host.js";
+import {html, useMemo, useState} from "../host.js";
 import {useData} from "../data.js";
 import {count} from "../format.js";
 import {clauseOf, withClause} from "../query-text.js";
-import {useGo, useUrl} from "../state.js";
+import {useGo, useSession, useUrl} from "../state.js";
 import {CopyButton} from "../parts/copy.js";
 import {Loaded} from "../parts/loaded.js";
 import {Page} from "../parts/page.js";
 import {Pager} from "../parts/pager.js";
 import {QueryBox} from "../parts/query-box.js";
 import {Table} from "../parts/table.js";
+import {DeployDialog} from "./deploying/dialog.js";
 import {ColumnChoice} from "./models/columns.js";
 import {NoMatch, NoModels} from "./models/empty.js";
 import {ExportButton} from "./models/export.js";
@@ -33,10 +34,11 @@ export default function Models() {
   const choose = (id) => setUrl({
     m: chosen.includes(id) ? chosen.filter((one) => one !== id) : [...chosen, id],
   }, {replace: true});
-  const shape = useMemo(
-    () => columnsOf({columns, chosen, choose, pick, full: chosen.length >= MOST_COMPARED}),
-    [columns, chosen, q],
-  );
+  const {may} = useSession();
+  const [deploying, setDeploying] = useState(null);
+  const deploy = may.deploy ? setDeploying : null;
+  const full = chosen.length >= MOST_COMPARED;
+  const shape = useMemo(() => columnsOf({columns, chosen, choose, pick, full, deploy}), [columns, chosen, q, deploy]);
   const misread = models.problem?.status === 422 ? models.problem : null;
   const compare = () => go("dashboard", {view: "models", m: chosen});
   return html`<${Page} title="Models" actions=${html`
@@ -68,5 +70,6 @@ export default function Models() {
           </div>
         </div>`}
     <//>`}
+    ${deploying && html`<${DeployDialog} envelope=${deploying} onClose=${() => setDeploying(null)} />`}
   <//>`;
 }

@@ -29,7 +29,7 @@ export function Data({model}) {
             <code> save_model</code>, and its distributions are kept: not its rows.</p><//>`
       : Object.entries(functions).map(([name, sides]) => Object.entries(sides).map(([side, {columns}]) => html`
           <${Section} key=${`${name} ${side}`} title=${`${name}: ${side}, ${counted(columns[0]?.count ?? 0, "row")}`}>
-            <${Table} label=${`Data of ${name}, ${side}`} rows=${columns} keyOf=${(row) => row.name}
+            <${Table} className="me-top" label=${`Data of ${name}, ${side}`} rows=${columns} keyOf=${(row) => row.name}
               columns=${columnsOf(Boolean(against))} />
           <//>`))}
     <//>
@@ -42,9 +42,8 @@ function columnsOf(beside) {
       of(row.against) === null ? "–" : text(of(row.against), row)}</span>`}`;
   const value = (of) => both(of, (one, row) => valueOf(row)(one));
   return [
-    {key: "name", label: "Column", rowHeader: true, className: "me-any", render: ({name, against}) => html`
-      <code>${name}</code>${beside && !against && html`<span className="me-before">new</span>`}`},
-    {key: "type", label: "Type", render: ({type}) => html`<code>${type}</code>`},
+    {key: "name", label: "Column", rowHeader: true, className: "me-any", render: ({name, type, against}) => html`
+      <code>${name}</code><span className="me-before">${type}${beside && !against && ", new"}</span>`},
     {key: "missing", label: "Missing", align: "end", render: both((row) => row.missing_share, share)},
     {key: "shape", label: "Distribution", render: (row) => html`<${Shape} column=${row} beside=${beside} />`},
     {key: "distinct", label: "Distinct", align: "end", render: both((row) => row.distinct, count)},

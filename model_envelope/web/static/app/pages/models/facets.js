@@ -1,6 +1,6 @@
 /** What the tags of the matches are, and how many have each: a click asks for one. */
 
-import {html} from "../../host.js";
+import {html, useState} from "../../host.js";
 import {useData} from "../../data.js";
 import {count} from "../../format.js";
 import {clauseOf, hasClause, withClause, withoutClause} from "../../query-text.js";
@@ -10,6 +10,7 @@ import {Loaded} from "../../parts/loaded.js";
 /** @param {{q: string, onQuery: (query: string) => void}} props */
 export function Facets({q, onQuery}) {
   const tags = useData("tags", {q, top: 10});
+  const [open, setOpen] = useState(false);
   const pick = (key, value, event) => {
     const exclude = event.altKey;
     const clause = clauseOf(key, value, exclude);
@@ -18,20 +19,27 @@ export function Facets({q, onQuery}) {
     else onQuery(withClause(withoutClause(q, clauseOf(key, value, !exclude)) ?? q, clause));
   };
   return html`<aside className="me-facets" aria-label="Filter by tags">
+    <button type="button" className="me-button me-filter" aria-expanded=${open} onClick=${() => setOpen(!open)}>
+      <${Icon} name=${open ? "up" : "down"} />Filter by tags</button>
     <${Loaded} of=${tags}>${({facets}) => facets.slice(0, 8).map((facet) => html`
-      <details key=${facet.key} className="me-facet" open>
-        <summary title=${`${facet.key}: ${count(facet.models)} models have it`}>
-          <span>${facet.key}</span><span className="me-count">${count(facet.distinct)}</span></summary>
-        ${facet.values.map(({value, count: models, chosen}) => {
-          const on = chosen || hasClause(q, clauseOf(facet.key, value));
-          return html`<button key=${value} type="button" aria-pressed=${on}
-              title=${`${facet.key} = ${value}: Alt-click leaves it out`}
-              onClick=${(event) => pick(facet.key, value, event)}>
-            <span>${on && html`<${Icon} name="check" />`}</span><span>${value}</span>
-            <span className="me-count">${count(models)}</span>
-          </button>`;
-        })}
-      </details>`)}
+      <${Facet} key=${facet.key} of=${facet} q=${q} onPick=${pick} />`)}
     <//>
   </aside>`;
+}
+
+function Facet({of: {key, models, distinct, values}, q, onPick}) {
+  // Where each value is one model's own, there is nothing to choose between.
+  const [open, setOpen] = useState(distinct <= values.length || values[0].count > 1);
+  return html`<details className="me-facet" open=${open} onToggle=${(event) => setOpen(event.currentTarget.open)}>
+    <summary title=${`${key}: ${count(models)} models have it`}>
+      <span>${key}</span><span className="me-count" title="Different values">${count(distinct)}</span></summary>
+    ${values.map(({value, count: having, chosen}) => {
+      const on = chosen || hasClause(q, clauseOf(key, value));
+      return html`<button key=${value} type="button" aria-pressed=${on}
+          title=${`${key} = ${value}: Alt-click leaves it out`} onClick=${(event) => onPick(key, value, event)}>
+        <span>${on && html`<${Icon} name="check" />`}</span><span>${value}</span>
+        <span className="me-count">${count(having)}</span>
+      </button>`;
+    })}
+  </details>`;
 }

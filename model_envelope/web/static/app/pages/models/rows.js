@@ -8,14 +8,22 @@ import {Link, RunLink} from "../../parts/link.js";
 
 /**
  * @param {{columns: string[], chosen: string[], choose: (id: string) => void,
- *   pick: (key: string, value: string, exclude: boolean) => void, full: boolean}} options
- *   `columns`: metrics; `full`: no more may be chosen
+ *   pick: (key: string, value: string, exclude: boolean) => void, full: boolean,
+ *   deploy: ((model: Object) => void)|null}} options `columns`: metrics; `full`: no more may be
+ *   chosen; `deploy` null: who looks may not
  */
-export function columnsOf({columns, chosen, choose, pick, full}) {
+export function columnsOf({columns, chosen, choose, pick, full, deploy}) {
+  const deploying = {
+    key: "deploy",
+    label: html`<span className="me-unseen">Deploy</span>`,
+    render: (row) => !row.archived && html`<button type="button" className="me-link" aria-label=${
+      `Deploy ${row.name || "model"} ${short(row.id)}`} onClick=${() => deploy(row)}>Deploy…</button>`,
+  };
   return [
     {
       key: "choose",
       label: html`<span className="me-unseen">Choose</span>`,
+      className: "me-narrow-cell",
       render: ({id, name}) => html`<input type="checkbox" checked=${chosen.includes(id)}
         disabled=${full && !chosen.includes(id)} onChange=${() => choose(id)}
         aria-label=${`Choose ${name || "model"} ${short(id)}`} />`,
@@ -45,6 +53,7 @@ export function columnsOf({columns, chosen, choose, pick, full}) {
     {key: "source", label: "Source", render: ({source}) => html`
       <span className="me-clip"><${RunLink} run=${source} /></span>`},
     {key: "services", label: "Deployed", render: ({services}) => html`<${Services} services=${services} />`},
+    ...(deploy ? [deploying] : []),
   ];
 }
 
@@ -53,8 +62,8 @@ export function ModelName({model}) {
   const {id, name, archived} = model;
   return html`<span className="me-name">
     <${Link} to=${["m", id]}>${name || short(id)}<//>
-    <span className="me-muted me-small"><code className="me-small">${short(id)}</code>${archived
-      && html` <${Badge}>archived<//>`}</span>
+    ${name && html`<code className="me-muted me-small">${short(id)}</code>`}
+    ${archived && html`<${Badge}>archived<//>`}
   </span>`;
 }
 
