@@ -1,4 +1,4 @@
-.PHONY: setup demo test lint pytest bench lock vendor
+.PHONY: setup demo test lint pytest compose-test bench lock vendor
 bin := .venv/bin
 # A file's tests stay in one process, so that what they start is started once.
 workers := 2
@@ -19,6 +19,10 @@ test: lint pytest
 
 pytest: setup
 	$(bin)/pytest -n $(workers) --dist loadfile
+
+# Brings docker-compose.airflow.yml up and runs the demo in it: minutes, and gigabytes.
+compose-test: setup
+	MODEL_ENVELOPE_TEST_COMPOSE=1 $(bin)/pytest tests/e2e/test_compose.py
 
 lint: setup
 	$(bin)/ruff check
