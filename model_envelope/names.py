@@ -112,8 +112,8 @@ def check_tags(tags: Mapping[str, str]) -> dict[str, str]:
     if len(tags) > MAX_TAGS:
         raise InvalidTag(f"{len(tags)} tags are too many: at most {MAX_TAGS}.")
     for key, value in tags.items():
-        _check_text(key, "A tag key", MAX_KEY)
-        _check_text(value, f"The value of tag {key!r}", MAX_VALUE)
+        check_text(key, "A tag key", MAX_KEY)
+        check_text(value, f"The value of tag {key!r}", MAX_VALUE)
     return dict(tags)
 
 
@@ -124,7 +124,7 @@ def check_tag_keys(keys: tuple[str, ...]) -> tuple[str, ...]:
         InvalidTag: see `check_tags`.
     """
     for key in keys:
-        _check_text(key, "A tag key", MAX_KEY)
+        check_text(key, "A tag key", MAX_KEY)
     return keys
 
 
@@ -142,7 +142,12 @@ def check_description(value: str) -> str:
     return value
 
 
-def _check_text(value: object, what: str, longest: int) -> None:
+def check_text(value: object, what: str, longest: int) -> None:
+    """See that something is a text of so many bytes that shows in full.
+
+    Raises:
+        InvalidTag: see `check_tags`.
+    """
     if not isinstance(value, str):
         raise InvalidTag(
             f"{what} must be a string, not {type(value).__name__} {value!r:.60}. "

@@ -18,7 +18,7 @@ from model_envelope.store.engine import (
 )
 from model_envelope.store.store import Store
 
-SCHEMA = "0004"
+SCHEMA = "0005"
 """The revision this package reads and writes: the newest in `migrations/versions`."""
 
 # Not Alembic's default, which Airflow uses: both may share a database.

@@ -32,6 +32,7 @@ from model_envelope.store import (
 )
 from model_envelope.store.database import Database
 from model_envelope.store.engine import redacted
+from model_envelope.store.measuring import Measurements
 from model_envelope.store.near_misses import NearMiss, near_misses
 from model_envelope.store.rows import (
     BatchRecord,
@@ -45,13 +46,15 @@ from model_envelope.store.rows import (
 from model_envelope.store.rulebook import RuleBook
 from model_envelope.store.services import NOTHING, ServiceLedger
 from model_envelope.store.surveying import Answer, Ask
+from model_envelope.store.views import ViewBook
 from model_envelope.tag_query import TagQuery
 
 
-class Store(RuleBook, ServiceLedger):
+class Store(RuleBook, ServiceLedger, Measurements, ViewBook):
     """Envelopes, their tags, metrics and history, in one database. Made by `open_store`.
 
-    Rules, services and deployments are there, too: see `RuleBook` and `ServiceLedger`.
+    Rules, services and deployments are there, too: see `RuleBook` and `ServiceLedger`; for
+    charts see `Measurements`, for saved views `ViewBook`.
 
     Every method is one transaction, so all of it happens or nothing, and may be called
     from any thread. Each may raise `StoreUnavailable` when the database cannot be

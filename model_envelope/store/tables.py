@@ -311,3 +311,13 @@ deployment_step = Table(
     Column("detail", JSON, nullable=False),
     CheckConstraint("state IN ('running', 'passed', 'failed', 'held')", name="state"),
 )
+
+# The search part of a page's URL, under a name.
+saved_view = Table(
+    "saved_view",
+    metadata,
+    Column("name", String(128), primary_key=True),
+    Column("search", Text, nullable=False),
+    Column("at", Timestamp, nullable=False),
+    Column("actor", String(256), nullable=False),
+)

@@ -432,7 +432,7 @@ def test_input_that_does_not_fit_is_refused(run: Run, tmp_path: Path) -> None:
 
 def test_init_makes_the_store_that_was_asked_for(run: Run, tmp_path: Path) -> None:
     where = ("--store", f"sqlite:///{tmp_path}/new/s.sqlite", "--artifacts", f"{tmp_path}/files")
-    assert run(*where, "db", "current").stdout.split() == ["database", "none", "needed", "0004"]
+    assert run(*where, "db", "current").stdout.split() == ["database", "none", "needed", "0005"]
     made = run(*where, "init").stdout
     assert "(made)" in made
     assert "MODEL_ENVELOPE_STORE and MODEL_ENVELOPE_ARTIFACTS" in made
