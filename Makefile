@@ -2,7 +2,7 @@
 bin := .venv/bin
 # A file's tests stay in one process, so that what they start is started once.
 workers := 2
-benchmarks := import_time save metrics tag_query_latest plan spark_batch large_model serving serving_formats swaps image
+benchmarks := import_time save metrics tag_query_latest plan web spark_batch large_model serving serving_formats swaps image
 
 setup: .venv/ready
 

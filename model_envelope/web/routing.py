@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 
 from model_envelope.web.problems import refusal
-from model_envelope.web.replies import Unchanged, json_reply, tagged, unchanged
+from model_envelope.web.replies import OK, Unchanged, json_reply, tagged, unchanged
 
 
 class Reply(APIRoute):
@@ -25,7 +25,8 @@ class Reply(APIRoute):
         summary, _, description = (inspect.getdoc(endpoint) or "").partition("\n")
         options |= {"summary": summary.rstrip("."), "description": description.strip()}
         # Routers make a router's routes once more when they take it in.
-        super().__init__(path, _replying(inspect.unwrap(endpoint)), **options)
+        replying = _replying(inspect.unwrap(endpoint), options.get("status_code") or OK)
+        super().__init__(path, replying, **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler: every answer has a tag, every error is a refusal."""
@@ -48,10 +49,10 @@ def router(noun: str) -> APIRouter:
     return APIRouter(tags=[noun], route_class=Reply)
 
 
-def _replying(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+def _replying(endpoint: Callable[..., Any], status: int) -> Callable[..., Any]:
     @wraps(endpoint)
     def reply(*given: Any, **named: Any) -> Response:
         found = endpoint(*given, **named)
-        return found if isinstance(found, Response) else json_reply(found)
+        return found if isinstance(found, Response) else json_reply(found, status)
 
     return reply

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
+import httpx
+import pytest
 from fastapi.testclient import TestClient
 
 from model_envelope.client.client import Client
@@ -140,3 +147,58 @@ def test_every_route_is_documented(browser: TestClient) -> None:
             assert " " in route["summary"], f"{method} {path} is documented by its name only"
             if method == "get":
                 assert good["content"]["application/json"]["schema"], path
+
+
+def test_the_page_may_run_our_own_scripts_only(browser: TestClient) -> None:
+    for path in ("/", "/m/abcd?tab=data", "/rules/best"):
+        page = browser.get(path)
+        assert page.headers["Content-Type"].startswith("text/html")
+        policy = page.headers["Content-Security-Policy"]
+        assert "script-src 'self';" in policy
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+    script = browser.get("/static/alone.js")
+    assert "javascript" in script.headers["Content-Type"]
+    known = {"If-None-Match": script.headers["ETag"]}
+    assert browser.get("/static/alone.js", headers=known).status_code == 304
+    assert browser.get("/static/..%2Fapp.py").status_code == 404
+    assert browser.get("/static/nothing.js").status_code == 404
+
+
+def test_a_failure_that_nobody_foresaw_has_words_and_an_id(
+    browser: TestClient, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.store.head = None  # type: ignore[assignment, method-assign]
+    told = problem(browser.get(API + "models"), 500)
+    assert told["code"] == "internal"
+    assert "log" in told["hint"]
+    assert "Traceback" in caplog.text
+
+
+def test_the_command_serves_the_pages(home: Path) -> None:
+    command = [sys.executable, "-m", "model_envelope.cli", "ui", "--port", "0"]
+    environment = os.environ | {"MODEL_ENVELOPE_UI_TOKEN": "a b&c", "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout is not None
+        assert server.stderr is not None
+        address, _, token = server.stdout.readline().strip().partition("#token=")
+        assert unquote(token) == "a b&c"
+        known = {"Authorization": "Bearer a b&c"}
+        session = httpx.get(f"{address}api/v1/session", headers=known, timeout=60).json()
+        assert session["may"]["change"]
+        assert not httpx.get(f"{address}api/v1/session", timeout=60).json()["may"]["change"]
+        taken = subprocess.run(
+            [*command[:-1], address.rstrip("/").rpartition(":")[2]],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert taken.returncode == 1
+        assert "Give another" in taken.stderr
+        server.send_signal(signal.SIGINT)
+        assert server.wait(60) in (0, 130)  # as what a shell has interrupted
+        assert "Traceback" not in server.stderr.read()
+    assert (home / "store.sqlite").exists()
