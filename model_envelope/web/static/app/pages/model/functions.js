@@ -4,6 +4,7 @@ import {html, useId, useMemo, useState} from "../../host.js";
 import {sendText} from "../../api.js";
 import {useAction} from "../../data.js";
 import {duration} from "../../format.js";
+import {indented} from "../../json-text.js";
 import {useSession} from "../../state.js";
 import {Badge} from "../../parts/badge.js";
 import {Snippet} from "../../parts/empty.js";
@@ -63,21 +64,13 @@ function Run({services, of}) {
   </form>`;
 }
 
-function Answer({of: {status, body, seconds}}) {
+function Answer({of: {status, body, seconds, truncated}}) {
   const good = status >= 200 && status < 300;
   return html`<div role="status" className="me-stack">
     <div className="me-row"><${Badge} tone=${good ? "good" : "bad"} icon=${good ? "check" : "cross"}>${status}<//>
-      <span className="me-muted">${duration(seconds)}</span></div>
-    <${Snippet} code=${typeof body === "string" ? pretty(body) : JSON.stringify(body, null, 2)} label="Copy the answer" />
+      <span className="me-muted">${duration(seconds)}${truncated && ", cut off: it is long"}</span></div>
+    <${Snippet} code=${indented(body)} label="Copy the answer" />
   </div>`;
-}
-
-function pretty(text) {
-  try {
-    return JSON.stringify(JSON.parse(text), null, 2);
-  } catch {
-    return text;
-  }
 }
 
 const python = ({id}, {name}) => `import model_envelope as me
