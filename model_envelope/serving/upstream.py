@@ -81,13 +81,7 @@ class Upstream:
                 return await self._exchange(message)
         except TimeoutError:
             raise UpstreamFailed(f"{self.address}: no answer in {seconds:g} s") from None
-        except (
-            OSError,
-            ValueError,
-            LookupError,
-            asyncio.IncompleteReadError,
-            asyncio.LimitOverrunError,
-        ) as error:
+        except _BROKEN as error:
             raise UpstreamFailed(f"{self.address}: {type(error).__name__}: {error}") from error
 
     def close(self) -> None:
