@@ -30,7 +30,7 @@ from model_envelope.deployment.targets.manifests.release import (
     secret_variables,
 )
 from model_envelope.deployment.targets.manifests.service import Traffic
-from model_envelope.deployment.targets.protocol import Release
+from model_envelope.deployment.targets.protocol import Release, Split
 from model_envelope.envelope import EnvelopeRecord
 from model_envelope.errors import InvalidInput, InvalidName, InvalidTag
 from model_envelope.serving.plan import Limits
@@ -133,10 +133,12 @@ def test_all_kinds_are_what_the_schemas_of_each_version_allow(
     for manifest in rendered(everything, log_mode="rows").manifests():
         validate(manifest, versions=(version,))
     ingress = {name: values[-1] for name, values in FOR_INGRESS.items()}
-    given = check_options({"host": "ltv.models.example.com", **ingress})
-    validate(services.ingress("ltv-us", OWNER, "ab" * 10, entrance(given)), versions=(version,))
+    options = check_options({"host": "ltv.models.example.com", **ingress})
+    validate(services.ingress("ltv-us", OWNER, "ab" * 10, entrance(options)), versions=(version,))
     validate(services.network_policy("ltv-us", OWNER), versions=(version,))
-    for traffic in (Traffic(), Traffic(release="ab" * 10, fence=3, candidates_fence=4)):
+    split = Split(mode="canary", candidate="cd" * 10, share=0.25)
+    given = Traffic(release="ab" * 10, fence=3, candidates_fence=4, split=split)
+    for traffic in (Traffic(), given):
         manifest = services.service("ltv-us", OWNER, traffic)
         validate(manifest, versions=(version,))
         assert Traffic.of(manifest) == traffic

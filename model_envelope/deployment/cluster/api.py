@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
-from socket import socket
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -154,20 +153,27 @@ class Cluster:
         content = self._send("GET", self._path("Pod", pod) + "/log", query)
         return content.decode(errors="replace")
 
-    def forward(self, pod: str, port: int) -> socket:
-        """A connection to a port of a pod, through the API server."""
-        client = require("kubernetes.client", "kubernetes")
-        stream = require("kubernetes.stream", "kubernetes")
-        core = client.CoreV1Api(client.ApiClient(self.access.client))
+    def forward(self, pod: str, port: int, seconds: float) -> Any:
+        """A WebSocket to a port of a pod, through the API server.
+
+        Args:
+            pod: its name.
+            port: of it.
+            seconds: to wait for anything.
+        """
+        stream = require("kubernetes.stream.ws_client", "kubernetes")
+        errors = require("websocket", "kubernetes")
+        url = self.access.client.host + self._path("Pod", pod) + f"/portforward?ports={port}"
+        headers = {**self._credentials(), "sec-websocket-protocol": "v4.channel.k8s.io"}
         try:
-            forward = stream.portforward(
-                core.connect_get_namespaced_pod_portforward, pod, self.namespace, ports=str(port)
+            opened = stream.create_websocket(
+                self.access.client, "ws" + url.removeprefix("http"), headers
             )
-        except client.ApiException as error:
+        except (errors.WebSocketException, OSError) as error:
             raise TargetFailed(
-                f"The Kubernetes API forwards nothing to port {port} of pod {pod}: {error.reason}"
+                f"The Kubernetes API forwards nothing to port {port} of pod {pod}: {error}"
             ) from error
-        opened: socket = forward.socket(port)
+        opened.settimeout(seconds)
         return opened
 
     def _served_as(self, manifest: Manifest) -> Manifest:
@@ -195,6 +201,10 @@ class Cluster:
         root = f"/apis/{found.group}" if found.group else "/api"
         where = f"{root}/{self._version(kind)}/namespaces/{quote(self.namespace, safe='')}"
         return f"{where}/{found.plural}" + (f"/{quote(name, safe='')}" if name else "")
+
+    def _credentials(self) -> dict[str, str]:
+        settings = self.access.client.auth_settings().values()
+        return {str(setting["key"]): str(setting["value"]) for setting in settings}
 
     def _ask(
         self,
@@ -224,8 +234,7 @@ class Cluster:
         urllib3 = require("urllib3", "kubernetes")
         settings = self.access.client
         headers = {"Accept": "application/json, */*", "Content-Type": content}
-        for setting in settings.auth_settings().values():
-            headers[setting["key"]] = setting["value"]
+        headers |= self._credentials()
         try:
             response = self._client.rest_client.pool_manager.request(
                 method,

@@ -58,6 +58,11 @@ class Deployed:
         return str(json.loads(secret_data(self.secret)[VARIABLE])["control_token"])
 
     @property
+    def stays(self) -> bool:
+        """Whether it has a Deployment that was not told to go."""
+        return self.deployment is not None and not diagnosis.is_going(self.deployment)
+
+    @property
     def wanted(self) -> int:
         """How many ready pods are enough."""
         if self.deployment is None:
@@ -80,16 +85,16 @@ class Deployed:
             and not diagnosis.is_going(pod)
         }
 
-    def inner_address(self) -> str:
-        """Where other pods reach one of its pods.
+    def inner_addresses(self) -> tuple[str, ...]:
+        """Where other pods reach its ready pods.
 
         Raises:
             TargetFailed: none is ready.
         """
-        for pod in self.pods:
-            if diagnosis.is_ready(pod):
-                return _url(pod)
-        raise TargetFailed(f"Release {self.release} has no ready pod. {self.detail}".rstrip())
+        found = tuple(_url(pod) for pod in self.pods if diagnosis.is_ready(pod))
+        if not found:
+            raise TargetFailed(f"Release {self.release} has no ready pod. {self.detail}".rstrip())
+        return found
 
     @property
     def detail(self) -> str:

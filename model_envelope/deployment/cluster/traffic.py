@@ -12,7 +12,7 @@ from model_envelope.deployment.cluster.releases import Deployed
 from model_envelope.deployment.targets.manifests import naming
 from model_envelope.deployment.targets.manifests import service as manifests
 from model_envelope.deployment.targets.manifests.service import Traffic
-from model_envelope.deployment.targets.protocol import Route
+from model_envelope.deployment.targets.protocol import Route, Split
 from model_envelope.errors import FenceLost, TargetFailed
 
 _TRIES = 20
@@ -34,6 +34,11 @@ class ServiceTraffic:
             for found in self.cluster.list("Service", self._labels())
         }
 
+    def read(self, service: str) -> Traffic:
+        """Who has a service's traffic."""
+        found = self._get(service)
+        return Traffic() if found is None else Traffic.of(found)
+
     def claim(self, service: str, fence: int) -> None:
         """Note that a release of this fence is started; makes the Service if need be.
 
@@ -53,6 +58,8 @@ class ServiceTraffic:
     def give(self, route: Route, release: Deployed) -> None:
         """Give a service's traffic to a release.
 
+        The Ingress comes first: a crash in between leaves something to be done again.
+
         Raises:
             FenceLost: one of a higher fence had it.
         """
@@ -62,18 +69,28 @@ class ServiceTraffic:
             fence = max(route.fence, traffic.candidates_fence)
             return Traffic(release=route.release, fence=route.fence, candidates_fence=fence)
 
-        self._change(route.service, given)
+        self.check_fence(route)
         self._open(route, release)
+        self._change(route.service, given)
 
     def withdraw(self, service: str, release: str | None = None) -> None:
         """Take its traffic from a service, if that release has it, or whoever has."""
 
         def withdrawn(traffic: Traffic) -> Traffic:
-            is_meant = release in (None, traffic.release)
-            return replace(traffic, release=naming.NOBODY) if is_meant else traffic
+            if release not in (None, traffic.release):
+                return traffic
+            return replace(traffic, release=naming.NOBODY, split=None)
 
         if self._get(service) is not None:
             self._change(service, withdrawn)
+
+    def check_fence(self, route: Route) -> None:
+        """See that nobody of a higher fence had a service's traffic.
+
+        Raises:
+            FenceLost: somebody had.
+        """
+        _check(route.service, route.fence, self.read(route.service).fence)
 
     def check_live(self, route: Route) -> None:
         """See that a release has its service's traffic.
@@ -82,11 +99,20 @@ class ServiceTraffic:
             FenceLost: a later one has it.
             TargetFailed: it has not.
         """
-        found = self._get(route.service)
-        traffic = Traffic() if found is None else Traffic.of(found)
-        _check(route.service, route.fence, traffic.fence)
-        if (traffic.release, traffic.fence) != (route.release, route.fence):
-            raise TargetFailed(f"Release {route.release} does not have {route.service}'s traffic.")
+        _check_live(route, self.read(route.service))
+
+    def share(self, route: Route, split: Split | None) -> None:
+        """Note how a live release shares its traffic, for pods that come later.
+
+        Raises:
+            FenceLost, TargetFailed: see `check_live`.
+        """
+
+        def shared(traffic: Traffic) -> Traffic:
+            _check_live(route, traffic)
+            return replace(traffic, split=split)
+
+        self._change(route.service, shared)
 
     def remove(self, service: str) -> None:
         """Remove a service that nobody has, or is about to have, the traffic of."""
@@ -180,6 +206,12 @@ class ServiceTraffic:
 
     def _labels(self) -> dict[str, str]:
         return {naming.OWNER: self.owner, "app.kubernetes.io/managed-by": "model-envelope"}
+
+
+def _check_live(route: Route, traffic: Traffic) -> None:
+    _check(route.service, route.fence, traffic.fence)
+    if not traffic.is_of(route):
+        raise TargetFailed(f"Release {route.release} does not have {route.service}'s traffic.")
 
 
 def _check(service: str, fence: int, newest: int) -> None:

@@ -11,15 +11,14 @@ import math
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from model_envelope.deployment.cluster import diagnosis
-from model_envelope.deployment.cluster.api import Cluster, open_cluster
+from model_envelope.deployment.cluster import diagnosis, splitting
+from model_envelope.deployment.cluster.api import Cluster, Manifest, open_cluster
 from model_envelope.deployment.cluster.releases import Deployed, find_releases, secret_data
 from model_envelope.deployment.cluster.traffic import ServiceTraffic
-from model_envelope.deployment.controlling import add_counts, control, split_order
 from model_envelope.deployment.images.building import ImageBuilder, check_registry, push
 from model_envelope.deployment.targets import kubernetes_options
 from model_envelope.deployment.targets.kubernetes_options import Replicas
@@ -30,6 +29,7 @@ from model_envelope.deployment.targets.manifests.release import (
     grace,
     secret_variables,
 )
+from model_envelope.deployment.targets.manifests.service import Traffic
 from model_envelope.deployment.targets.protocol import (
     Platform,
     Release,
@@ -85,15 +85,9 @@ class KubernetesTarget:
         options = self.check_options(release.options)
         image = self._image(release, options)
         cluster = open_cluster()
-        secret = cluster.get("Secret", naming.release_name(release.service, release.id))
-        rendered = Rendered(
-            release=release,
-            owner=self._owner,
-            image=image,
-            secret=secret_data(secret)
-            if secret
-            else secret_variables(release, secrets.token_urlsafe()),
-        )
+        found = cluster.get("Secret", naming.release_name(release.service, release.id))
+        told = secret_data(found) if found else secret_variables(release, secrets.token_urlsafe())
+        rendered = Rendered(release=release, owner=self._owner, image=image, secret=told)
         manifests = check(rendered.manifests())
         self._traffic(cluster).claim(check_service(release.service), release.fence)
         for manifest in manifests:
@@ -105,28 +99,21 @@ class KubernetesTarget:
         """See `Target`. One service's failure does not keep the others from theirs."""
         cluster = open_cluster()
         traffic = self._traffic(cluster)
-        releases = {found.release: found for found in find_releases(cluster, self._owner)}
         before = traffic.all()
+        releases = {found.release: found for found in find_releases(cluster, self._owner)}
         failed: list[DeploymentError] = []
         for route in routes:
             try:
-                release = releases.get(route.release)
-                if release is None or release.deployment is None:
-                    raise TargetFailed(
-                        f"Release {route.release} of service {route.service} does not run here: "
-                        "its traffic stays where it is."
-                    )
-                traffic.give(route, release)
-                if not traffic.wait(route.service, release):
-                    raise TargetFailed(
-                        f"Release {route.release} of service {route.service} gets the traffic "
-                        f"when it is ready. {self._find(cluster, route.release).detail}".rstrip()
-                    )
+                # What is live already is not waited for: it gets what comes as it is ready.
+                if not before.get(route.service, Traffic()).is_of(route):
+                    self._give(cluster, route, releases.get(route.release))
             except DeploymentError as error:
                 failed.append(error)
-        for service in before.keys() - {route.service for route in routes}:
-            traffic.withdraw(service)
-            traffic.wait(service, None)
+        named = {route.service for route in routes}
+        for service, given in before.items():
+            if service not in named and given.release != naming.NOBODY:
+                traffic.withdraw(service)
+                traffic.wait(service, None)
         if failed:
             for other in failed[1:]:
                 failed[0].add_note(str(other))
@@ -135,19 +122,26 @@ class KubernetesTarget:
     def split(self, route: Route, split: Split | None) -> None:
         """See `Target`."""
         cluster = open_cluster()
-        self._traffic(cluster).check_live(route)
+        traffic = self._traffic(cluster)
         live = self._find(cluster, route.release)
         if split is None:
-            self._control(live, "DELETE", "/-/split")
+            traffic.share(route, None)
+            splitting.end(live)
             return
         candidate = self._find(cluster, split.candidate)
-        order = split_order(split, address=candidate.inner_address(), token=candidate.token)
-        self._control(live, "PUT", "/-/split", order)
+        candidate.inner_addresses()  # Nothing is noted of one that nobody reaches.
+        traffic.share(route, split)
+        splitting.divide(split, live, candidate)
 
     def split_counts(self, route: Route) -> SplitCounts:
-        """See `Target`."""
-        live = self._find(open_cluster(), route.release)
-        return add_counts(self._control(live, "GET", "/-/state"))
+        """See `Target`. Pods that were added, or started again, are told of the split."""
+        cluster = open_cluster()
+        live = self._find(cluster, route.release)
+        counts, unaware = splitting.count(live)
+        split = self._traffic(cluster).read(route.service).split
+        if split is not None and unaware:
+            splitting.divide(split, live, self._find(cluster, split.candidate), unaware)
+        return counts
 
     def scale(self, route: Route, replicas: int) -> None:
         """See `Target`.
@@ -175,12 +169,14 @@ class KubernetesTarget:
                 f"Release {route.release} did not get {wanted} ready replicas within "
                 f"{_SCALE_SECONDS:.0f} s. {found.detail}".rstrip()
             )
+        self.split_counts(route)
 
     def stop(self, release: str, *, drain: timedelta) -> None:
         """See `Target`. A service of which nothing is left is removed, too."""
         cluster, traffic = open_cluster(), self._traffic(open_cluster())
         for found in find_releases(cluster, self._owner, release):
             traffic.withdraw(found.service, release)
+            self._end_split(cluster, found)
             for kind in ("HorizontalPodAutoscaler", "PodDisruptionBudget"):
                 cluster.delete(kind, found.name)
             cluster.delete("Deployment", found.name, foreground=True)
@@ -201,16 +197,8 @@ class KubernetesTarget:
     def logs(self, release: str, lines: int = 200) -> str:
         """See `Target`. Of a container that was started again, also what it wrote before."""
         cluster = open_cluster()
-        texts = {}
-        for pod in self._find(cluster, release).pods:
-            name, text = pod["metadata"]["name"], ""
-            for previous in (True, False)[not diagnosis.restarts(pod) :]:
-                try:
-                    text += cluster.logs(name, lines, previous=previous)
-                except TargetFailed as error:
-                    # Its container was never started, or is gone already.
-                    text += "" if previous else f"{error}\n"
-            texts[name] = "".join(text.splitlines(keepends=True)[-lines:])
+        pods = self._find(cluster, release).pods
+        texts = {pod["metadata"]["name"]: _log(cluster, pod, lines) for pod in pods}
         if len(texts) == 1:
             return next(iter(texts.values()))
         return "".join(f"--- {name}\n{text}" for name, text in texts.items())
@@ -229,6 +217,21 @@ class KubernetesTarget:
         check_registry()
         return push(self._images.build(release.record))
 
+    def _give(self, cluster: Cluster, route: Route, release: Deployed | None) -> None:
+        traffic = self._traffic(cluster)
+        if release is None or not release.stays:
+            traffic.check_fence(route)
+            raise TargetFailed(
+                f"Release {route.release} of service {route.service} does not run here: its "
+                "traffic stays where it is."
+            )
+        traffic.give(route, release)
+        if not traffic.wait(route.service, release):
+            raise TargetFailed(
+                f"Release {route.release} of service {route.service} gets the traffic when it is "
+                f"ready. {self._find(cluster, route.release).detail}".rstrip()
+            )
+
     def _find(self, cluster: Cluster, release: str) -> Deployed:
         found = find_releases(cluster, self._owner, release)
         if not found:
@@ -239,14 +242,25 @@ class KubernetesTarget:
 
     def _scale_at_least(self, cluster: Cluster, rendered: Rendered) -> None:
         """As many pods as are wanted, or as the load of what it will replace asked for."""
-        service = self._traffic(cluster).all()[rendered.release.service]
-        beside = cluster.get(
-            "Deployment", naming.release_name(rendered.release.service, service.release)
-        )
+        service = rendered.release.service
+        live = self._traffic(cluster).read(service).release
+        beside = cluster.get("Deployment", naming.release_name(service, live))
         wanted = rendered.replicas.clamp(beside["spec"]["replicas"] if beside else 0)
         deployment = cluster.get("Deployment", rendered.name)
         if deployment is not None and deployment["spec"]["replicas"] < wanted:
             cluster.scale(rendered.name, wanted)
+
+    def _end_split(self, cluster: Cluster, candidate: Deployed) -> None:
+        """Have a service's live release answer alone, where a candidate of it goes."""
+        traffic = self._traffic(cluster)
+        found = traffic.read(candidate.service)
+        if found.split is None or found.split.candidate != candidate.release:
+            return
+        # Whoever began the split is gone; a pod that does not answer has forgotten it.
+        with suppress(DeploymentError):
+            route = Route(service=candidate.service, release=found.release, fence=found.fence)
+            traffic.share(route, None)
+            splitting.end(self._find(cluster, found.release))
 
     def _see_it_go(self, cluster: Cluster, found: Deployed, drain: timedelta) -> None:
         """Wait for the pods of a release to end; let them take no longer than is allowed."""
@@ -267,25 +281,24 @@ class KubernetesTarget:
                 )
             time.sleep(_PAUSE)
 
-    def _control(self, release: Deployed, method: str, path: str, body: Any = None) -> list[Any]:
-        """Send a request to all replicas at the same time."""
-        token, reached = release.token, release.reached()
-        if not reached:
-            raise TargetFailed(f"No pod of release {release.release} runs. {release.detail}")
-
-        def ask(replica: tuple[str, str]) -> Any:
-            name, address = replica
-            return control(address, token, method, path, body, name=name)
-
-        with ThreadPoolExecutor(len(reached)) as pool:
-            return list(pool.map(ask, reached.items()))
-
     @staticmethod
     def _wait(look: Callable[[], T], fits: Callable[[T], bool], seconds: float) -> T:
         end = time.monotonic() + seconds
         while not fits(seen := look()) and time.monotonic() < end:
             time.sleep(_PAUSE)
         return seen
+
+
+def _log(cluster: Cluster, pod: Manifest, lines: int) -> str:
+    name, before = pod["metadata"]["name"], ""
+    if diagnosis.restarts(pod):
+        with suppress(TargetFailed):  # It may be gone already.
+            before = cluster.logs(name, lines, previous=True)
+    try:
+        now = cluster.logs(name, lines)
+    except TargetFailed as error:
+        now = f"{error}\n"  # Its container was never started.
+    return "".join((before + now).splitlines(keepends=True)[-lines:])
 
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import http.client
 import re
-import socket
 import ssl
 import threading
 import time
@@ -21,12 +20,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import docker
 from websockets.datastructures import Headers
-from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
 
 from tests.conftest import free_port
 from tests.integration.kubernetes.control_plane import ControlPlane
+from tests.integration.kubernetes.frames import PROTOCOL, carry
 
 NAME = "node-1"
 _NETWORK = "model-envelope-test-pods"
@@ -52,7 +51,7 @@ class Node:
             "127.0.0.1",
             self.port,
             ssl=context,
-            subprotocols=["v4.channel.k8s.io"],  # type: ignore[list-item]
+            subprotocols=[PROTOCOL],  # type: ignore[list-item]
             process_request=self._logs,
             max_size=None,
         )
@@ -120,21 +119,9 @@ class Node:
         return Response(HTTPStatus.OK, "OK", headers, body)
 
     def _forward(self, connection: ServerConnection) -> None:
-        """One port: frames of channel 0 are its bytes, channel 1 would be errors."""
         place = urlsplit(connection.request.path if connection.request else "")
         (port,) = parse_qs(place.query)["port"]
-        for channel in (b"\0", b"\1"):
-            connection.send(channel + int(port).to_bytes(2, "little"))
-        with socket.create_connection((self._pod(place.path.split("/")[3]).ip, int(port))) as pod:
-            back = threading.Thread(target=_carry_back, args=(pod, connection))
-            back.start()
-            with suppress(ConnectionClosed, OSError):
-                for frame in connection:
-                    assert isinstance(frame, bytes)
-                    pod.sendall(frame[1:])
-            with suppress(OSError):
-                pod.shutdown(socket.SHUT_RDWR)
-            back.join()
+        carry(connection, self._pod(place.path.split("/")[3]).ip, int(port))
 
 
 class Pod(threading.Thread):
@@ -322,13 +309,6 @@ def _answers(ip: str, probe: dict[str, Any]) -> bool:
         return False
     finally:
         connection.close()
-
-
-def _carry_back(pod: socket.socket, connection: ServerConnection) -> None:
-    with suppress(OSError, ConnectionClosed):
-        while content := pod.recv(1 << 16):
-            connection.send(b"\0" + content)
-    connection.close()
 
 
 def _now() -> str:

@@ -67,7 +67,8 @@ def test_one_call_deploys_from_outside_the_cluster(
         envelope = client.save_model(times(factor), tags={"factor": str(factor)}, api_input=sample)
         deployed = client.deploy(envelope, "doubles", target=target)
         assert deployed.url == kubernetes_site.url
-        kubernetes_site.wait(lambda: kubernetes_site.ask(2.0).value, (2.0 * factor).__eq__)
+        assert kubernetes_site.wait(kubernetes_site.serves, deployed.deployment.__eq__)
+        assert kubernetes_site.ask(2.0).value == 2.0 * factor
     assert deployed.deployment is not None
     steps = {step.name: step for step in client.deployment_steps(deployed.deployment)}
     assert steps["golden_rows"].state == "passed"
@@ -101,6 +102,31 @@ def test_pods_are_reached_through_the_api_server(
     assert kubernetes_site.target.split_counts(route).requests == 1
     with pytest.raises(probing.Unanswered, match="pod nobody"):
         probing.ask("pod://nobody:8080", "GET", "/readyz")
+
+
+def test_pods_that_come_later_share_the_traffic_too(kubernetes_site: KubernetesSite) -> None:
+    site = kubernetes_site
+    live, candidate = site.start(times(2)), site.start(times(3), fence=2)
+    route = site.route(live)
+    site.target.split(route, Split(mode="canary", candidate=candidate.id, share=1.0))
+
+    def values() -> list[float]:
+        site.target.split_counts(route)  # as whoever began the split does all the time
+        return [site.ask(1.0, url=url).value for url in site.running(live).addresses]
+
+    site.target.scale(route, 2)
+    assert values() == [3.0, 3.0]
+    name = site.running(live).addresses[0]
+    pod = next(p for p in site.ask_api("pods") if f"http://{p['status']['podIP']}:8080" == name)
+    assert site.plane is not None
+    path = f"/api/v1/namespaces/{site.namespace}/pods/{pod['metadata']['name']}"
+    site.plane.ask("DELETE", path, {"gracePeriodSeconds": 1})
+    site.wait(lambda: site.running(live), lambda r: r.ready and name not in r.addresses)
+    site.wait(values, lambda found: found == [3.0, 3.0])
+    # As when whoever began the split was killed, and the next reconcile sweeps.
+    site.stop(candidate)
+    assert values() == [2.0, 2.0]
+    assert site.target.split_counts(route).requests == 0
 
 
 def test_the_autoscaler_keeps_its_number(kubernetes_site: KubernetesSite) -> None:

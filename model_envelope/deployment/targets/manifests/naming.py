@@ -14,6 +14,8 @@ CANDIDATES_FENCE = PREFIX + "candidates-fence"
 FENCE = PREFIX + "fence"
 """Annotation of a Service: the highest fence that ever had its traffic. Of a release's
 objects: its own."""
+SPLIT = PREFIX + "split"
+"""Annotation of a Service: who shares its traffic, and how."""
 MINIMUM = PREFIX + "min-replicas"
 """Annotation of a Deployment whose number of pods is the HorizontalPodAutoscaler's."""
 ENTRANCE = PREFIX + "entrance"

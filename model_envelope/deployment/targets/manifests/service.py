@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from model_envelope.deployment.targets.manifests import naming
 from model_envelope.deployment.targets.manifests.release import PORT, Manifest
+from model_envelope.deployment.targets.protocol import Route, Split
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,28 +20,38 @@ class Traffic:
         release: that has it, or `naming.NOBODY`.
         fence: the highest that ever had it.
         candidates_fence: the highest that ever started a release for it.
+        split: how that release shares it.
     """
 
     release: str = naming.NOBODY
     fence: int = 0
     candidates_fence: int = 0
+    split: Split | None = None
 
     @classmethod
     def of(cls, service: Mapping[str, Any]) -> Traffic:
         """What a Service object says."""
         annotations = service["metadata"].get("annotations") or {}
         selector = service["spec"].get("selector") or {}
+        split = annotations.get(naming.SPLIT)
         return cls(
             release=selector.get(naming.RELEASE, naming.NOBODY),
             fence=int(annotations.get(naming.FENCE, 0)),
             candidates_fence=int(annotations.get(naming.CANDIDATES_FENCE, 0)),
+            split=Split(**json.loads(split)) if split else None,
         )
+
+    def is_of(self, route: Route) -> bool:
+        """Whether this is as the route says."""
+        return (self.release, self.fence) == (route.release, route.fence)
 
 
 def service(name: str, owner: str, traffic: Traffic) -> Manifest:
     """Sends the requests of a service to the pods of one release, or of none."""
     fences = {naming.FENCE: traffic.fence, naming.CANDIDATES_FENCE: traffic.candidates_fence}
     annotations = {key: str(fence) for key, fence in fences.items()}
+    if traffic.split is not None:
+        annotations[naming.SPLIT] = json.dumps(asdict(traffic.split), sort_keys=True)
     return {
         **_object("v1", "Service", name, owner, annotations),
         "spec": {
