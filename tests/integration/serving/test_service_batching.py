@@ -143,9 +143,11 @@ def test_a_model_is_always_called_in_one_thread(make_plan: Plans, serve: Serve) 
     assert len({answer[0]["prediction"] for answer in answers}) == 1
 
 
-def test_a_function_that_mixes_rows_is_given_one_request_at_a_time(
-    make_plan: Plans, serve: Serve, tmp_path: Path
+@pytest.mark.parametrize(("rows", "independent"), [(3, False), (1, None)])
+def test_a_function_that_may_mix_rows_is_given_one_request_at_a_time(
+    make_plan: Plans, serve: Serve, tmp_path: Path, rows: int, independent: bool | None
 ) -> None:
+    """Also where one golden row could not show whether it does."""
     gate = tmp_path / "gate"
 
     def share(frame: pd.DataFrame) -> pd.Series:
@@ -154,8 +156,8 @@ def test_a_function_that_mixes_rows_is_given_one_request_at_a_time(
                 time.sleep(0.005)
         return frame["b"] / frame["b"].sum()
 
-    plan = make_plan(share, FRAME)
-    assert plan.functions[0].function.row_independent is False
+    plan = make_plan(share, FRAME.head(rows))
+    assert plan.functions[0].function.row_independent is independent
     service = serve(plan)
     with ThreadPoolExecutor(8) as pool:
         blocked = pool.submit(service.predict, row(-1, 1))

@@ -255,3 +255,39 @@ def test_a_large_body_may_be_followed_by_the_beginning_of_a_head(shared_service:
         connection.sendall(second[9:])
         answers = read_answers(connection, 2)
     assert [len(answer.json()) for answer in answers] == [4000, 1]
+
+
+BAD = [
+    b"",
+    b"nope",
+    b"[" * 200_000,
+    b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+    b'[{"a":NaN,"b":"x"}]',
+    b'[{"a":1}]',
+    b'[{"a":1,"b":2,"c":3}]',
+    b'[{"a":1,"b":null}]',
+    b'[{"a":1,"b":1.5}]',
+    b'[{"a":1,"b":99999999999999999999}]',
+    b'[{"a":1,"b":2},3]',
+    b'{"columns":{"a":[1],"b":[1,2]}}',
+    b'{"inputs":[{"name":"a","shape":[-1],"datatype":"FP64","data":[1]}]}',
+    b'{"dataframe_split":{"columns":["a","a"],"data":[[1,2]]}}',
+    json.dumps(GOOD).encode("utf-16"),
+    b"\xef\xbb\xbf" + json.dumps(GOOD).encode(),
+    '[{"a":1,"b":"é"}]'.encode("latin-1"),
+    b"\x1f\x8b\x08\x00\x00\x00",
+    b"\x00" * 1000,
+]
+
+
+@pytest.mark.parametrize("path", ["/predict", "/invocations", "/v2/models/predict/infer"])
+def test_bodies_that_cannot_be_predicted(shared_service: Service, path: str) -> None:
+    for body in BAD:
+        answer = shared_service.request("POST", path, body, {"content-type": "application/json"})
+        assert answer.status in (400, 422), (body[:50], answer)
+        assert answer.json()["error"], body[:50]
+        assert answer.headers["x-request-id"]
+    arrow = {"content-type": "application/vnd.apache.arrow.stream"}
+    assert shared_service.request("POST", path, b"\xff" * 100, arrow).status in (400, 415)
+    is_well(shared_service)
+    assert not [line for line in shared_service.logged() if line["level"] == "error"]
