@@ -18,7 +18,7 @@ from model_envelope.operators.hook import ModelEnvelopeHook
 from model_envelope.operators.owners import OwnerNotifier
 from model_envelope.operators.triggers import RuleTrigger
 
-SECONDS = float(os.environ.get("MODEL_ENVELOPE_POLL_SECONDS") or 2)
+SECONDS = float(os.environ.get("MODEL_ENVELOPE_POLL_SECONDS") or 1)
 
 wishes = Asset(
     "model_envelope_rules",
@@ -41,7 +41,7 @@ def continuous_deployment() -> None:
 
     @task
     def plan() -> list[str]:
-        return list(ModelEnvelopeHook().client().pending())
+        return list(ModelEnvelopeHook().pending())
 
     ModelDeployOperator.partial(
         task_id="deploy",

@@ -7,8 +7,7 @@ import logging
 import os
 import subprocess
 from pathlib import Path
-
-import pyarrow as pa
+from typing import TYPE_CHECKING
 
 from model_envelope import errors
 from model_envelope.artifacts.protocol import ArtifactStore
@@ -26,6 +25,9 @@ from model_envelope.scratch import scratch_folder
 from model_envelope.serving.plan import Limits, PredictionLog, ServicePlan
 from model_envelope.shipping import runtime_archive
 from model_envelope.store.store import Store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _log = logging.getLogger(__name__)
 
@@ -188,6 +190,8 @@ def run_isolated(
         PredictionFailed: the model's code raised, or its process died.
         EnvelopeError: whatever else the process refused.
     """
+    import pyarrow as pa
+
     with scratch_folder() as folder:
         job = {
             "plan": plan.to_json(),

@@ -73,6 +73,29 @@ class ModelEnvelopeHook(BaseHook):
             client.artifacts = open_artifacts(addresses.artifacts, s3_access=access)
         return client
 
+    def pending(self) -> tuple[str, ...]:
+        """Have services want what their rules say; names those that need something done.
+
+        As `Client.pending`, without what a client imports, which takes longer than planning.
+
+        Raises:
+            InvalidInput, StoreError, AirflowNotFoundException: see `client`.
+        """
+        from model_envelope.artifacts.opening import open_artifacts
+        from model_envelope.deployment.planning import follow
+        from model_envelope.deployment.reconciling import pending
+        from model_envelope.deployment.targets.protocol import Platform
+        from model_envelope.environment.provenance import airflow_task
+        from model_envelope.store.opening import open_store
+
+        addresses = self.addresses()
+        with open_store(addresses.store) as store:
+            follow(store, f"airflow:{airflow_task().get('dag_id', '')}")
+            # Nothing is read of the artifacts, so they need no credentials here.
+            artifacts = open_artifacts(addresses.artifacts)
+            places = {"cache": config.cache(), "state": config.state()}
+            return pending(Platform(store=store, artifacts=artifacts, **places))
+
     def store(self) -> Store:
         """The store alone, for who only asks: one that is not there is not made.
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from model_envelope.errors import ArtifactCorrupted, ArtifactMissing
 from model_envelope.runtime import bundle
-from model_envelope.runtime.calling import Predictor
 from model_envelope.runtime.modules import CustomModules, unpack
 from model_envelope.runtime.spec import FunctionSpec
+
+if TYPE_CHECKING:
+    from model_envelope.runtime.calling import Predictor
 
 MODULES = "modules.zip"
 
@@ -76,6 +78,9 @@ def open_model(directory: Path, plan: LoadPlan, *, scratch: Path, keep: bool = T
         ArtifactCorrupted: a digest differs. Nothing was unpickled.
         PredictionFailed: the model cannot be loaded in this environment.
     """
+    # Who only plans what to load needs no Arrow.
+    from model_envelope.runtime.calling import Predictor
+
     modules = None
     if plan.modules:
         digest = plan.files[MODULES]

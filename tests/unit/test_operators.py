@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from airflow.sdk import DAG, Asset, AssetAlias, AssetWatcher, Connection
 from airflow.serialization.serialized_objects import DagSerialization
 
 from model_envelope.batch.tables import JdbcTable, PathTable
+from model_envelope.deployment.rule import Rule
 from model_envelope.errors import InvalidInput, InvalidName
 from model_envelope.operators.batch import ModelBatchPredictOperator, run_key
 from model_envelope.operators.deploy import (
@@ -22,7 +24,9 @@ from model_envelope.operators.deploy import (
 from model_envelope.operators.sensors import TagQuerySensor
 from model_envelope.operators.tables import all_with_credentials, table_asset
 from model_envelope.operators.triggers import TagQueryTrigger
+from model_envelope.store.opening import open_store
 
+RULE = {"name": "ltv", "service": "ltv", "when": "True"}
 REQUIRED = {"tag_query": "champion", "input_table": "sales.customers", "output_table": "sales.ltv"}
 
 
@@ -142,14 +146,32 @@ def test_no_table_at_all_is_refused() -> None:
         all_with_credentials([""], None)
 
 
-def test_parsing_a_dag_imports_nothing_heavy() -> None:
-    program = (
-        "import sys, airflow.sdk\n"
-        "import model_envelope.operators.batch, model_envelope.operators.sensors\n"
-        "heavy = {'pandas', 'numpy', 'pyarrow', 'pyspark', 'boto3', 'cloudpickle', 'alembic'}\n"
-        "print(*heavy.intersection(sys.modules))"
-    )
+PARSED = """
+import model_envelope.operators.batch, model_envelope.operators.deploy
+import model_envelope.operators.sensors, model_envelope.operators.triggers
+"""
+
+PLANNED = """
+from model_envelope.operators.hook import ModelEnvelopeHook
+print(*ModelEnvelopeHook().pending())
+"""
+
+
+@pytest.mark.parametrize("program", [PARSED, PLANNED], ids=["parsing a DAG", "planning"])
+def test_what_is_done_often_imports_nothing_heavy(program: str, sqlite_store_url: str) -> None:
+    with open_store(sqlite_store_url) as store:
+        store.put_rule("ltv", "ltv", Rule.read(RULE).spec())
+        store.want("b", target={"kind": "process"}, envelope_id=None, by="ada")
+    heavy = "{'pandas', 'numpy', 'pyarrow', 'pyspark', 'boto3', 'cloudpickle', 'alembic'}"
     found = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        [
+            sys.executable,
+            "-c",
+            f"import sys, airflow.sdk\n{program}\nprint(*{heavy}.intersection(sys.modules))",
+        ],
+        env={**os.environ, "MODEL_ENVELOPE_STORE": sqlite_store_url},
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    assert found.stdout.split() == []
+    assert found.stdout.splitlines()[-1] == ""

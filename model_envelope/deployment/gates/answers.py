@@ -5,14 +5,9 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-import msgspec
-import pyarrow as pa
-
-from model_envelope import derivation
 from model_envelope.deployment.gates.gate import (
     Candidate,
     Gate,
@@ -25,14 +20,6 @@ from model_envelope.deployment.gates.gate import (
 from model_envelope.deployment.probing import ARROW, JSON, Answer, Unanswered, ask
 from model_envelope.deployment.targets.protocol import Running, Target
 from model_envelope.errors import InvalidInput, TargetFailed
-from model_envelope.golden import golden_rows, has_golden_rows
-from model_envelope.runtime.spec import FunctionSpec
-from model_envelope.serving.formats.answers import Answers
-from model_envelope.serving.formats.columns import Layout
-from model_envelope.serving.formats.refusals import BadRequest
-from model_envelope.serving.formats.rows import RowReader
-
-_Read = Callable[[bytes, FunctionSpec], pa.Table]
 
 _PAUSE = 0.1
 _LOG_LINES = 20
@@ -89,20 +76,23 @@ class GoldenRows(Gate):
 
     def judge(self, candidate: Candidate) -> Verdict:
         """Asks every replica for every function that has golden rows."""
+        # Imported where rows are asked for: who only plans needs neither Arrow nor formats.
+        from model_envelope.deployment.gates import golden_answers as rows
+
         record, asked = candidate.record, 0
         for name, spec in record.functions.items():
-            if spec.input is None or not has_golden_rows(record, name):
+            if spec.input is None or not rows.has_golden_rows(record, name):
                 continue
-            given, expected = golden_rows(candidate.platform.artifacts, record, name)
+            given, expected = rows.golden_rows(candidate.platform.artifacts, record, name)
             for address in candidate.addresses:
-                for media, read in ((JSON, _read_json), (ARROW, _read_arrow)):
-                    body = _written(given, spec, media)
+                for media in (JSON, ARROW):
+                    body = rows.written(given, spec, media)
                     try:
                         answer = _post(address, f"/{name}", body, media)
                     except Unanswered as error:
                         # It was ready a moment ago: these rows were its end.
                         return failed(f"{name!r}: {error}{_last_words(candidate)}")
-                    problem = _problem(answer, spec, expected, read)
+                    problem = rows.problem(answer, spec, expected, media)
                     if problem:
                         raised = _last_raised(candidate) if answer.status >= 500 else ""
                         return failed(f"{name!r} as {media}: {raised or problem}", address=address)
@@ -139,14 +129,16 @@ class Latency(Gate):
 
     def judge(self, candidate: Candidate) -> Verdict:
         """Measures from connecting to the last byte."""
+        from model_envelope.deployment.gates import golden_answers as rows
+
         record = candidate.record
         name, spec = next(
             (name, spec)
             for name, spec in record.functions.items()
-            if spec.input is not None and has_golden_rows(record, name)
+            if spec.input is not None and rows.has_golden_rows(record, name)
         )
-        given, _ = golden_rows(candidate.platform.artifacts, record, name)
-        body = _written(given.slice(0, 1), spec, JSON)
+        given, _ = rows.golden_rows(candidate.platform.artifacts, record, name)
+        body = rows.written(given.slice(0, 1), spec, JSON)
         taken: list[float] = []
         for address in candidate.addresses:
             for _ in range(self.requests):
@@ -210,43 +202,3 @@ def _last_raised(candidate: Candidate) -> str:
 def _post(address: str, path: str, body: bytes, media: str) -> Answer:
     headers = {"Content-Type": media, "Accept": media}
     return ask(address, "POST", path, body, headers=headers, timeout=_PATIENCE)
-
-
-def _written(table: pa.Table, spec: FunctionSpec, media: str) -> bytes:
-    """The rows as a client would send them."""
-    if media == ARROW:
-        return derivation.to_ipc(table)
-    if spec.input is None:
-        raise InvalidInput(f"{spec.name!r} was saved without api_input.")
-    return msgspec.json.encode(Answers(spec.input).rows(table))
-
-
-def _read_json(body: bytes, spec: FunctionSpec) -> pa.Table:
-    if spec.output is None:
-        raise InvalidInput(f"{spec.name!r} was saved without api_input.")
-    return RowReader(Layout(spec.output)).records(body).table()
-
-
-def _read_arrow(body: bytes, _spec: FunctionSpec) -> pa.Table:
-    return derivation.from_ipc(body)
-
-
-def _problem(
-    answer: Answer,
-    spec: FunctionSpec,
-    expected: pa.Table,
-    read: _Read,
-) -> str:
-    """What is wrong with an answer; nothing where it is what was saved."""
-    if answer.status != 200:
-        return f"it answered {answer.status}: {answer.text}"
-    try:
-        found = read(answer.body, spec)
-    except (BadRequest, pa.ArrowException, ValueError) as error:
-        return f"its answer cannot be read: {error}"
-    if found.column_names != expected.column_names or found.num_rows != expected.num_rows:
-        return (
-            f"it gave {found.num_rows} rows of {found.column_names}, but {expected.num_rows} of "
-            f"{expected.column_names} were saved"
-        )
-    return "; ".join(derivation.differences(expected, found))

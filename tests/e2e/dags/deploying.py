@@ -15,7 +15,7 @@ from model_envelope.operators.triggers import RuleTrigger
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-SECONDS = float(os.environ.get("MODEL_ENVELOPE_POLL_SECONDS") or 2)
+SECONDS = float(os.environ.get("MODEL_ENVELOPE_POLL_SECONDS") or 1)
 
 # To Airflow the same trigger as that of the asset in `continuous_deployment`.
 wishes = Asset(
