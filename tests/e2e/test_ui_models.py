@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from model_envelope.client.client import Client
+from model_envelope.tag_query import parse
 from tests.e2e.browser import TOKEN, Visit, new_store, serving
 
 pytestmark = pytest.mark.slow
@@ -311,3 +312,50 @@ def test_a_wrong_token_is_told(visit: Visit, address: str) -> None:
     visitor.page.reload()
     matches(visitor.page, MODELS)
     assert visitor.page.url == f"{address}/?q=region"
+
+
+def test_clicks_write_queries_that_are_read_as_meant(visit: Visit, address: str) -> None:
+    values = ["US", "it's", '"', "\\", "a\\'b", "x and y", "(", "é", "日本", "😀"]
+    keys = ["region", "class", "archived", "metric", "odd key", "a.b", "é", "9", "it's"]
+    page = visit(address).go()
+    written = page.evaluate(
+        """async ([keys, values]) => {
+            const {clauseOf} = await import("/static/app/query-text.js");
+            return keys.flatMap((key) => values.map((value) => [key, value, clauseOf(key, value)]));
+        }""",
+        [keys, values],
+    )
+    assert len(written) == len(keys) * len(values)
+    for key, value, clause in written:
+        assert parse(clause) == parse({key: value}), clause
+
+
+def test_clauses_join_and_leave_queries(visit: Visit, address: str) -> None:
+    page = visit(address).go()
+    found = page.evaluate(
+        """async () => {
+            const text = await import("/static/app/query-text.js");
+            const {withClause, withoutClause, clausesOf} = text;
+            const us = "region == 'US'";
+            return [
+                withClause("", us),
+                withClause("a or b", us),
+                withClause("(a or b)", us),
+                withClause("note == 'this or that'", us),
+                withClause(`a and ${us}`, us),
+                withoutClause(`a and ${us} and b`, us),
+                withoutClause("a or region == 'US'", us),
+                clausesOf("band == 'x and y' and (a and b) and tag['and'] in ('p', 'q')"),
+            ];
+        }"""
+    )
+    assert found == [
+        "region == 'US'",
+        "(a or b) and region == 'US'",
+        "(a or b) and region == 'US'",
+        "note == 'this or that' and region == 'US'",
+        "a and region == 'US'",
+        "a and b",
+        None,
+        ["band == 'x and y'", "(a and b)", "tag['and'] in ('p', 'q')"],
+    ]

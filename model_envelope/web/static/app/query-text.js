@@ -7,11 +7,8 @@ const RESERVED = new Set(
     "tag metric archived").split(" "),
 );
 
-/** A value, as a query writes it. */
-export const quoted = (value) =>
-  `'${String(value)
-    .replace(/[\\']/g, "\\$&")
-    .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, escaped)}'`;
+/** A value, as a query writes it. What cannot be seen is in no tag, so needs no escape. */
+export const quoted = (value) => `'${String(value).replace(/[\\']/g, "\\$&")}'`;
 
 /** A tag's key, as a query writes it. */
 export const keyed = (key) =>
@@ -65,11 +62,4 @@ function hasOr(query) {
 function* wordsOf(query) {
   const word = /'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\w+|[\s\S]/gy;
   for (const [text] of query.matchAll(word)) yield text;
-}
-
-/** As tag queries escape what cannot be seen. */
-function escaped(character) {
-  const code = character.codePointAt(0).toString(16);
-  if (code.length <= 2) return `\\x${code.padStart(2, "0")}`;
-  return code.length <= 4 ? `\\u${code.padStart(4, "0")}` : `\\U${code.padStart(8, "0")}`;
 }
