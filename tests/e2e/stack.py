@@ -107,9 +107,21 @@ class Stack:
             "SERVICE_BASE_IMAGE": self._image("PYTHON"),
             "SERVICE_REPOSITORY": f"{self.name}-models",
         }
+        self._write()
 
     def _image(self, name: str) -> str:
         return f"{self.name}:{name.lower()}"
+
+    def _write(self) -> None:
+        """Settings, and the Python and the packages that the stand-in for S3 is lent."""
+        lines = [f"{key}={value}\n" for key, value in self.settings.items()]
+        (self._folder / ".env").write_text("".join(lines))
+        folders = sorted({sys.prefix, sys.base_prefix})
+        s3 = {
+            "environment": {"PYTHON": sys.executable},
+            "volumes": [f"{folder}:{folder}:ro" for folder in folders],
+        }
+        (self._folder / "more.yml").write_text(yaml.safe_dump({"services": {"s3": s3}}))
 
     def build_stand_ins(self, base: str) -> None:
         """Images of Debian's programs, on a base that needs no registry."""
@@ -129,14 +141,6 @@ class Stack:
 
     def up(self) -> None:
         """Build, start, and wait until all of it is healthy."""
-        python = {str(Path(p)) for p in (sys.prefix, sys.base_prefix)}
-        s3 = {
-            "environment": {"PYTHON": sys.executable},
-            "volumes": [f"{folder}:{folder}:ro" for folder in sorted(python)],
-        }
-        (self._folder / "more.yml").write_text(yaml.safe_dump({"services": {"s3": s3}}))
-        lines = [f"{key}={value}\n" for key, value in self.settings.items()]
-        (self._folder / ".env").write_text("".join(lines))
         self.compose("build", "--quiet")
         self.compose("up", "--no-build", "--wait")
 
@@ -222,13 +226,18 @@ class Stack:
                 if container.name.startswith("me-"):
                     container.remove(force=True, v=True)
         self.compose("down", "--volumes", "--timeout=5")
-        layers = self._engine.images.get(self._image("PYTHON")).attrs["RootFS"]["Layers"]
+        # Images of models have names of their own, and stand on our Python.
+        own = [i for i in self._engine.images.list() if any(self.name in tag for tag in i.tags)]
+        bases = [_layers(image) for image in own if self._image("PYTHON") in image.tags]
         for image in self._engine.images.list():
-            is_on_ours = image.attrs["RootFS"].get("Layers", [])[: len(layers)] == layers
-            if is_on_ours or any(tag.startswith(self.name) for tag in image.tags):
+            if image in own or any(_layers(image)[: len(base)] == base for base in bases):
                 for tag in image.tags or [image.id]:
                     self._engine.images.remove(tag, force=True)
         self._engine.api.prune_builds()
+
+
+def _layers(image: Any) -> list[str]:
+    return list(image.attrs["RootFS"].get("Layers") or ())
 
 
 def ask(
