@@ -342,7 +342,8 @@ def browse(url: str) -> str:
     if program is None:
         message = "Chromium is not installed: apt-get install chromium"
         pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=10000"]
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+    options += ["--virtual-time-budget=10000"]
     done = subprocess.run(
         [str(program), *options, "--dump-dom", url], capture_output=True, text=True, check=True
     )

@@ -118,7 +118,7 @@ def test_a_model_that_was_quick_may_become_slow(
     make_plan: Plans, serve: Serve, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
-    service = serve(make_plan(gated(gate), FRAME, limits=Limits(deadline_seconds=0.5)))
+    service = serve(make_plan(gated(gate), FRAME, limits=Limits(deadline_seconds=2)))
     for i in range(50):
         assert service.predict(row(i + 20, i)).status == 200
     with ThreadPoolExecutor(4) as pool:
