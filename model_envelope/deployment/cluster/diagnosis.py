@@ -66,20 +66,14 @@ def _of_pod(pod: Object) -> Iterator[str]:
 
 
 def _of_container(status: Object) -> Iterator[str]:
-    waiting = status.get("state", {}).get("waiting", {})
+    state, last = status.get("state", {}), status.get("lastState", {})
+    waiting, ended = state.get("waiting", {}), state.get("terminated") or last.get("terminated")
     if waiting.get("reason") and waiting["reason"] not in _STARTING:
         yield _told(waiting)
-    ended = status.get("state", {}).get("terminated") or status.get("lastState", {}).get(
-        "terminated"
-    )
     if ended and not status.get("ready"):
+        why = _told({"reason": ended.get("reason", "")})
         times = status.get("restartCount", 0)
-        hint = _HINTS.get(ended.get("reason", ""))
-        yield (
-            f"ended with {ended.get('exitCode')} ({ended.get('reason', 'no reason')}"
-            + (f": {hint}" if hint else "")
-            + f") and was started again {times} times"
-        )
+        yield f"ended with {ended.get('exitCode')} ({why}) and was started again {times} times"
 
 
 def _told(source: Object) -> str:

@@ -16,10 +16,7 @@ from model_envelope.errors import InvalidInput
 Manifest = Mapping[str, Any]
 
 _QUANTITY = re.compile(r"\d+(\.\d+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?")
-_SELECTED_BY = {
-    "Deployment": lambda spec: spec["selector"]["matchLabels"],
-    "PodDisruptionBudget": lambda spec: spec["selector"]["matchLabels"],
-}
+_SELECTING = ("Deployment", "PodDisruptionBudget")
 _LONGEST_NAME = 52
 """With what a ReplicaSet adds, the name of a Deployment is still a label's value."""
 _ANNOTATIONS = 256 << 10
@@ -54,8 +51,8 @@ def _problems(manifest: Manifest, beside: Sequence[Manifest]) -> Iterator[str]:
         low, high = spec["minReplicas"], spec["maxReplicas"]
         if not 1 <= low <= high:
             yield f"there are no numbers from {low} to {high}"
-    if manifest["kind"] in _SELECTED_BY:
-        chosen = _SELECTED_BY[manifest["kind"]](spec)
+    if manifest["kind"] in _SELECTING:
+        chosen = spec["selector"]["matchLabels"]
         pods = [m["spec"]["template"]["metadata"] for m in beside if m["kind"] == "Deployment"]
         if not any(chosen.items() <= pod["labels"].items() for pod in pods):
             yield "its selector selects none of the pods"
