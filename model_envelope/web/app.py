@@ -43,7 +43,7 @@ NOUNS = (
 )
 
 _REFUSALS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Refusal} for status in (401, 403, 404, 409, 413, 422, 503)
+    status: {"model": Refusal} for status in (400, 401, 403, 404, 409, 413, 422, 500, 502, 503)
 }
 
 
