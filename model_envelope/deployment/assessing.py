@@ -17,7 +17,8 @@ from model_envelope.store.rows import DeploymentRecord, ServiceRecord
 from model_envelope.store.store import Store
 
 Need = Literal["nothing", "settle", "deploy", "restore", "undeploy", "wait"]
-"""`settle`: what should be live is there, but its traffic or left-overs have to be put right."""
+"""`settle`: what should be live is there, but its traffic, left-overs or what keeps it running
+have to be put right."""
 
 _RULE = re.compile(r"rule:(.+)@(\d+)")
 
@@ -83,6 +84,7 @@ def assess(
     there = bool(mine)
     limping = next((found.detail or "It does not answer." for found in mine if not found.ready), "")
     strays = any(live is None or found.release != live.id for found in releases)
+    outdated = any(found.outdated for found in mine)
     open_ = record.observed_generation < record.generation
 
     def need(need: Need, **more: Any) -> Assessment:
@@ -101,7 +103,8 @@ def assess(
     told = {}
     if refusal is not None and not runs:
         told = {"refused": True, "reason": refusal.reason, "last": refusal.id}
-    return need("settle" if open_ or strays or limping else "nothing", **told)
+    unsettled = open_ or strays or limping or outdated
+    return need("settle" if unsettled else "nothing", **told)
 
 
 def gates_of(store: Store, record: ServiceRecord) -> tuple[Gate, ...]:

@@ -21,7 +21,7 @@ from model_envelope.deployment.placing import Places
 from model_envelope.deployment.probing import ask
 from model_envelope.deployment.rollout import Attempt, Rollout, Tell
 from model_envelope.deployment.scaling import Autoscaler
-from model_envelope.deployment.targets.protocol import Platform
+from model_envelope.deployment.targets.protocol import Platform, Renewable
 from model_envelope.errors import FenceLost, TargetFailed
 from model_envelope.store.rows import ServiceRecord, StepState
 
@@ -229,11 +229,16 @@ class _Work:
         return _of_attempt(after, attempt, "restored" if restored else "deployed")
 
     def _settle(self, found: Assessment, record: ServiceRecord, lease: Lease) -> None:
-        """Traffic to what is live and to nothing else, and nothing else left."""
+        """Traffic to what is live and to nothing else, nothing else left, and no old code."""
         for step, work in (("route", self._route), ("retire", self._sweep)):
             self._note(found, record, lease, step, "running")
             work(found, record, lease)
             self._note(found, record, lease, step, "passed")
+        for kind in found.kinds:
+            target = self._places.target(kind)
+            if isinstance(target, Renewable):
+                lease.check()
+                target.renew(record.name)
         self._store.observe(record.name, lease.fence, found.record.generation)
 
     def _settled(self, found: Assessment) -> Outcome:

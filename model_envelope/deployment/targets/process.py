@@ -190,6 +190,13 @@ class ProcessTarget:
             f"There is no release {release} here, or no longer: logs go with their release."
         )
 
+    def renew(self, service: str) -> None:
+        """See `Renewable`. What is live is waited for."""
+        supervised = self._service(service)
+        renewed, state = supervised.renew(), supervised.state()
+        if renewed and state.live is not None:
+            self._wait_for(Route(service=service, release=state.live, fence=state.live_fence))
+
     def prune(self, *, keep: timedelta, dry_run: bool) -> tuple[str, ...]:
         """See `Prunable`: what crashes have left of releases."""
         return tuple(name for s in self._found() for name in s.prune(dry_run=dry_run))
@@ -206,8 +213,10 @@ class ProcessTarget:
 
     def _releases(self, service: SupervisedService) -> Iterator[Running]:
         try:
-            for told in service.ask_running({"do": "state"}, timeout=_SECONDS):
-                yield _running(service.name, told)
+            releases = service.ask_running({"do": "state"}, timeout=_SECONDS)
+            outdated = bool(releases) and service.is_outdated()
+            for told in releases:
+                yield replace(_running(service.name, told), outdated=outdated)
         except (NoSupervisor, TargetFailed) as error:
             detail = (
                 str(error)

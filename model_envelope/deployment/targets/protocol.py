@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from model_envelope.artifacts.protocol import ArtifactStore
 from model_envelope.envelope import EnvelopeRecord
@@ -84,7 +84,8 @@ class SplitCounts:
 class Running:
     """One release that a target has, live or not.
 
-    `addresses` are base URLs of its replicas, reached past the proxy.
+    `addresses` are base URLs of its replicas, reached past the proxy. `outdated`: what keeps
+    it running is of before an upgrade of this package, and can be renewed.
     """
 
     release: str
@@ -94,6 +95,7 @@ class Running:
     addresses: tuple[str, ...]
     restarts: int = 0
     detail: str = ""
+    outdated: bool = False
 
 
 class Target(Protocol):
@@ -158,4 +160,17 @@ class Target(Protocol):
 
     def logs(self, release: str, lines: int = 200) -> str:
         """The last lines of a release's log."""
+        ...
+
+
+@runtime_checkable
+class Renewable(Protocol):
+    """A target that keeps releases running by code of this package."""
+
+    def renew(self, service: str) -> None:
+        """Have what is `outdated` go on by the code of this installation.
+
+        Raises:
+            TargetFailed: it goes on as it was.
+        """
         ...

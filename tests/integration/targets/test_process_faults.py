@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,10 +18,12 @@ from pathlib import Path
 
 import pytest
 
+import model_envelope as me
+from model_envelope.deployment.reconciling import reconcile
 from model_envelope.deployment.targets.protocol import Release, Split
 from model_envelope.errors import FenceLost, TargetFailed
 from tests.integration.targets.models import hungry, leaking, mortal, sleeping, telling, times
-from tests.integration.targets.site import Site
+from tests.integration.targets.site import SAMPLE, Site
 from tests.integration.targets.traffic import Traffic
 
 
@@ -377,3 +380,49 @@ def test_the_address_stays_where_it_is_while_something_runs(site: Site) -> None:
     with pytest.raises(TargetFailed, match="undeploy"):
         site.target.url(site.service, {"port": port - 1})
     assert site.serves() == release.id
+
+
+def test_an_upgrade_reaches_supervisors_and_no_request_is_lost(
+    process_site: Site, tmp_path: Path
+) -> None:
+    site = process_site
+    envelope = me.save_model(times(2), tags={"name": "m"}, api_input=SAMPLE)
+    platform = site.platform
+    platform.store.want(site.service, target={"kind": "process"}, envelope_id=envelope.id, by="ada")
+    (outcome,) = reconcile(platform, services=[site.service])
+    assert outcome.action == "deployed"
+    keeper, supervisor = supervision(site)
+    upgraded = tmp_path / "upgraded"
+    package = Path(me.__file__).parent
+    shutil.copytree(package, upgraded / package.name)
+    code = upgraded / package.name / "deployment/targets/supervising/supervisor.py"
+    code.write_text(code.read_text() + "\n# Of the next version.\n")
+    command = [sys.executable, "-m", "model_envelope.cli", "reconcile", "-o", "json"]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(upgraded),
+        "MODEL_ENVELOPE_STATE": str(platform.state),
+    }
+
+    def reconcile_upgraded() -> str:
+        done = subprocess.run(
+            command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        (told,) = json.loads(done.stdout)
+        return str(told["outcome"])
+
+    with Traffic(site.url, keeping=3, fresh=2) as traffic:
+        traffic.wait_for(50)
+        assert reconcile_upgraded() == "repaired"
+        traffic.wait_for(50)
+    assert not traffic.failures
+    assert traffic.by_release.keys() == {outcome.deployment}
+    assert supervision(site)[0] == keeper
+    assert supervision(site)[1] != supervisor
+    variables = Path(f"/proc/{keeper}/environ").read_bytes()
+    assert f"PYTHONPATH={upgraded}".encode() in variables
+    assert reconcile_upgraded() == "unchanged"
+    # It is as alive as before: killed it comes back. For this version it is another one.
+    kill(supervision(site)[1])
+    site.wait(site.target.running, lambda found: found[0].ready and found[0].outdated)
+    assert site.serves() == outcome.deployment

@@ -8,6 +8,7 @@ import hmac
 import json
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -18,14 +19,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from packaging.version import Version
+
+from model_envelope._version import __version__
 from model_envelope.deployment.targets.supervising import control
 from model_envelope.deployment.targets.supervising.state import (
     LOG,
+    SUCCESSOR,
     ServiceState,
     left_over,
     remove,
     write_private,
 )
+from model_envelope.deployment.targets.supervising.version import code_on_disk
 from model_envelope.errors import TargetFailed
 
 _PACKAGE_ROOT = Path(__file__).parents[4]
@@ -126,6 +132,54 @@ class SupervisedService:
                 f"{timeout:.0f} s: see {self.folder / LOG}."
             ) from None
 
+    def is_outdated(self) -> bool:
+        """Whether its supervisor runs older code than this, and can be given ours."""
+        try:
+            about = self.ask_running({"do": "about"}, timeout=_START_SECONDS)
+        except (control.NoSupervisor, TargetFailed):
+            return False
+        older = Version(about["version"]) <= Version(__version__)
+        return about["keeper"] is not None and older and about["code"] != code_on_disk()
+
+    def renew(self) -> bool:
+        """Have its supervisor run the code of this installation; whether that was needed.
+
+        Connections wait while its processes are started again, and none is refused.
+
+        Raises:
+            TargetFailed: it goes on as it was.
+        """
+        if not self.is_outdated():
+            return False
+        about = self.ask_running({"do": "about"}, timeout=_START_SECONDS)
+        self._try_code()
+        successor = {"command": self._command(), "environment": _environment()}
+        write_private(self.folder / SUCCESSOR, json.dumps(successor))
+        os.kill(about["keeper"], signal.SIGHUP)
+        end = time.monotonic() + _START_SECONDS
+        while self.is_outdated():
+            if time.monotonic() > end:
+                raise TargetFailed(
+                    f"The supervisor of service {self.name} still runs the code of before the "
+                    f"upgrade: see {self.folder / LOG}."
+                )
+            time.sleep(0.05)
+        return True
+
+    def _try_code(self) -> None:
+        """See that ours can be run at all, before somebody's keeper becomes it."""
+        tried = subprocess.run(
+            [*self._command(), "--help"],
+            env=_environment(),
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if tried.returncode:
+            raise TargetFailed(f"A supervisor of this version cannot run: {tried.stderr[-2000:]}")
+
     def state(self) -> ServiceState:
         """What its supervisor last wrote down."""
         return ServiceState.read(self.folder)
@@ -148,13 +202,16 @@ class SupervisedService:
         except FileNotFoundError:
             return None
 
-    def _start(self) -> None:
+    def _command(self) -> list[str]:
         known = self._known()
         if known is None:
             raise TargetFailed(f"Service {self.name} has no address here: start a release first.")
         place = ["--host", known.host, "--port", str(known.port)]
+        return [sys.executable, "-m", str(control.__package__), str(self.folder), *place]
+
+    def _start(self) -> None:
         started = subprocess.run(
-            [sys.executable, "-m", control.__package__, str(self.folder), *place],
+            self._command(),
             env=_environment(),
             cwd="/",
             stdin=subprocess.DEVNULL,

@@ -15,6 +15,9 @@ _FILE = "state.json"
 LOG = "supervisor.log"
 """What supervisors themselves have to say, in the folder of their service."""
 
+SUCCESSOR = "successor.json"
+"""How a keeper of another version of this code is started, in that folder, too."""
+
 
 def release_folder(service: Path, release: str) -> Path:
     """Where all is that a release leaves, in the folder of its service."""

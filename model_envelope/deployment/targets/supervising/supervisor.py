@@ -22,6 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from model_envelope._version import __version__
 from model_envelope.deployment.targets.supervising import control
 from model_envelope.deployment.targets.supervising.changes import Changes
 from model_envelope.deployment.targets.supervising.fleet import Fleet
@@ -39,6 +40,7 @@ from model_envelope.deployment.targets.supervising.state import (
     write_private,
 )
 from model_envelope.deployment.targets.supervising.vacancy import Vacancy
+from model_envelope.deployment.targets.supervising.version import CODE
 from model_envelope.errors import FenceLost, TargetFailed
 
 _log = logging.getLogger(__name__)
@@ -68,6 +70,7 @@ class Supervisor:
         self._stops: dict[str, asyncio.Task[None]] = {}
         self._asked_at = time.monotonic()
         self._done = asyncio.Event()
+        self._keeper = os.getppid()
 
     async def run(self) -> None:
         """Be there until there is nothing to run any more, or until SIGTERM."""
@@ -177,6 +180,11 @@ class Supervisor:
         if release not in self._stops:
             self._stops[release] = asyncio.create_task(self._stop(release, drain))
         await self._stops[release]
+
+    async def do_about(self) -> dict[str, Any]:
+        """Which code this is, and the process that can start another; None if it has gone."""
+        keeper = self._keeper if os.getppid() == self._keeper else None
+        return {"version": __version__, "code": CODE, "keeper": keeper}
 
     async def do_state(self) -> list[dict[str, Any]]:
         """Every release there is."""
