@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from tests.conftest import free_port
+from tests.e2e.airflow_web import server  # noqa: F401 - a fixture
 from tests.e2e.browser import chromium, visit  # noqa: F401 - fixtures of the pages' tests
 
 if TYPE_CHECKING:
@@ -206,7 +207,7 @@ class StandaloneAirflow:
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
             return str(answer.read(), "utf-8")
 
-    def until(self, what: str, found: Callable[[], T | None], seconds: float = 240) -> T:
+    def until(self, what: str, found: Callable[[], T | None], seconds: float = 480) -> T:
         """Ask until there is an answer; fails with the end of the log."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
