@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from email.message import Message
-from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
 
 import pytest
 
-from model_envelope.client.client import Client
-from tests.conftest import free_port
+from tests.e2e.airflow_web import OURS, USERS, WebServer
 
 pytestmark = pytest.mark.slow
 
-BELOW = "/teams/models"
 API = "/model-envelope/api/v1"
-OURS = {"X-Model-Envelope": "1"}
-USERS = {"viewer": "viewer", "user": "ada", "admin": "root"}
-"""A user of each role."""
 
 
 def answer() -> int:
@@ -35,98 +19,6 @@ def answer() -> int:
 
 
 answer.__module__ = "__main__"  # as in a notebook: saved by value
-
-
-@dataclass
-class WebServer:
-    """Airflow's API server, and those who use it."""
-
-    url: str
-    models: Client
-    tokens: dict[str, str] = field(default_factory=dict)
-
-    def ask(
-        self,
-        path: str,
-        role: str | None = "admin",
-        method: str = "GET",
-        body: Any = None,
-        headers: dict[str, str] = OURS,
-    ) -> tuple[int, str, Message]:
-        """Status, body and headers of an answer; `role` None is nobody."""
-        given = {**headers, "Content-Type": "application/json"}
-        if role is not None:
-            given["Authorization"] = f"Bearer {self._token(role)}"
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(  # noqa: S310
-            self.url + path, data=data, headers=given, method=method
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=60) as found:  # noqa: S310
-                return found.status, found.read().decode(), found.headers
-        except HTTPError as error:
-            with error:
-                return error.code, error.read().decode(), error.headers
-
-    def _token(self, role: str) -> str:
-        if role not in self.tokens:
-            body = {"username": USERS[role], "password": f"{role}-word"}
-            status, text, _ = self.ask("/auth/token", None, "POST", body)
-            assert status == 201, text
-            self.tokens[role] = json.loads(text)["access_token"]
-        return self.tokens[role]
-
-
-@pytest.fixture(scope="module")
-def server(airflow_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
-    folder = tmp_path_factory.mktemp("web")
-    store, artifacts = f"sqlite:///{folder}/store.sqlite", str(folder / "artifacts")
-    client = Client(store=store, artifacts=artifacts)
-    assert client.store.head() == 0
-    passwords = {name: f"{role}-word" for role, name in USERS.items()}
-    (folder / "passwords.json").write_text(json.dumps(passwords))
-    port = free_port()
-    connection = {"conn_type": "model_envelope", "extra": {"store": store, "artifacts": artifacts}}
-    url = f"http://127.0.0.1:{port}"
-    settings = {
-        "AIRFLOW_HOME": str(airflow_database),
-        "AIRFLOW__API__BASE_URL": f"{url}{BELOW}",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(
-            f"{name}:{role}" for role, name in USERS.items()
-        ),
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(folder / "passwords.json"),
-        "AIRFLOW__API__WORKERS": "1",
-        "AIRFLOW_CONN_MODEL_ENVELOPE_DEFAULT": json.dumps(connection),
-    }
-    log = folder / "log"
-    command = [sys.executable, "-m", "airflow", "api-server", "--host", "127.0.0.1"]
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [*command, "--port", str(port)],
-            env=os.environ | settings,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        found = WebServer(url + BELOW, client)
-        _until_it_answers(found, process, log)
-        yield found
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        client.store.close()
-
-
-def _until_it_answers(server: WebServer, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 240
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if server.ask("/api/v2/version", None)[0] == 200:
-                return
-        except OSError:
-            time.sleep(1)
-    raise AssertionError(f"No API server:\n{log.read_text(errors='replace')[-4000:]}")
 
 
 def test_who_may_look_and_who_may_change(server: WebServer) -> None:
