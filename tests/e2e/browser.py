@@ -101,8 +101,8 @@ class Visitor:
         surprises = [
             error for error in self.errors if not any(re.search(p, error) for p in self.expected)
         ]
-        assert not surprises
-        assert not self.elsewhere
+        assert not surprises, surprises
+        assert not self.elsewhere, self.elsewhere
 
 
 @pytest.fixture(scope="session")
@@ -140,6 +140,7 @@ def serving(folder: Path, *, token: str | None = TOKEN) -> Iterator[str]:
         **os.environ,
         "MODEL_ENVELOPE_STORE": _store(folder),
         "MODEL_ENVELOPE_ARTIFACTS": str(folder / "artifacts"),
+        "MODEL_ENVELOPE_STATE": str(folder / "state"),
     }
     process = subprocess.Popen(
         [*command, "--token", token] if token else command,
@@ -169,8 +170,12 @@ def new_store(folder: Path) -> Client:
     """A client of an empty SQLite store below a folder."""
     from model_envelope.client.client import Client
 
-    artifacts = str(folder / "artifacts")
-    return Client(store=_store(folder), artifacts=artifacts, cache=folder / "cache")
+    return Client(
+        store=_store(folder),
+        artifacts=str(folder / "artifacts"),
+        cache=folder / "cache",
+        state=folder / "state",
+    )
 
 
 def _store(folder: Path) -> str:

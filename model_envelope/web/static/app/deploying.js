@@ -9,6 +9,7 @@ import {address, airflow, get, send} from "./api.js";
  * @typedef {Object} Begun
  * @property {string} service
  * @property {{dag_id: string, run_id: string}|null} run what Airflow does for it; null alone
+ * @property {number} generation of the service's wish that this is; 0 where a run of a DAG makes it
  * @property {string|null} before the service's newest deployment until now: a newer one is ours
  */
 
@@ -21,11 +22,13 @@ import {address, airflow, get, send} from "./api.js";
 export async function begin(session, wish) {
   const {action, service, ...rest} = wish;
   const before = await newestDeployment(service);
-  let run = null;
-  if (session.mode === "airflow") run = await beginRun(session.deploy_dag, wish);
-  else if (action === "deploy") await send("POST", "deployments", {service, ...rest});
-  else await send("POST", ["services", service, action], {reason: wish.reason ?? ""});
-  return {service, run, before};
+  if (session.mode === "airflow") {
+    return {service, before, generation: 0, run: await beginRun(session.deploy_dag, wish)};
+  }
+  const {generation} = action === "deploy"
+    ? await send("POST", "deployments", {service, ...rest})
+    : await send("POST", ["services", service, action], {reason: wish.reason ?? ""});
+  return {service, before, generation, run: null};
 }
 
 async function newestDeployment(service) {
@@ -33,11 +36,10 @@ async function newestDeployment(service) {
   return items[0]?.id ?? null;
 }
 
-async function beginRun(dag, {action, service, envelope = "", target = null, options, reason = ""}) {
-  const run = await airflow("POST", `dags/${encodeURIComponent(dag)}/dagRuns`, {
-    logical_date: null,
-    conf: {action, service, envelope, target, options: options ?? {}, reason},
-  });
+async function beginRun(dag, wish) {
+  // What is not given is the DAG's to choose.
+  const conf = Object.fromEntries(Object.entries(wish).filter(([, value]) => value !== null && value !== ""));
+  const run = await airflow("POST", `dags/${encodeURIComponent(dag)}/dagRuns`, {logical_date: null, conf});
   return {dag_id: run.dag_id, run_id: run.dag_run_id};
 }
 

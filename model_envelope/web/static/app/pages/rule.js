@@ -67,7 +67,8 @@ function Editor({rule, draft, revision, isNew = false, onSaved}) {
   const refused = whyNot(session);
   const [form, setForm] = useState(() => formOf(said(draft)));
   const {spec, wrong: noJson} = specOf(form);
-  const preview = usePreview("rules/preview", spec && {spec});
+  const begun = form.name && form.when && form.service;
+  const preview = usePreview("rules/preview", spec && begun ? {spec} : null);
   const wrong = {
     ...(preview.of ? preview.problem?.fields : {}),
     ...Object.fromEntries(Object.entries(noJson).map(([name, message]) => [name, {message}])),
@@ -97,7 +98,8 @@ function Editor({rule, draft, revision, isNew = false, onSaved}) {
         ${refused && html`<span className="me-muted">${refused}</span>`}
       </div>
     </form>
-    <aside className="me-outlook"><h2>Now it would</h2><${Outlook} preview=${preview} /></aside>
+    <aside className="me-outlook"><h2>Now it would</h2>${begun ? html`<${Outlook} preview=${preview} />`
+      : html`<p className="me-muted">Give it a name, a query and a service.</p>`}</aside>
   </div>`;
 }
 

@@ -104,7 +104,7 @@ function SchemaChanges({changes}) {
     ...Object.entries(changes.changed ?? {}).map(([name, [was, is]]) => `${name} was ${was}, is ${is}`),
   ];
   if (!told.length) return null;
-  return html`<div className="me-warn"><p>Callers will notice that its schema differs:</p>
+  return html`<div><p>Its schema differs:</p>
     <ul className="me-list">${told.map((one) => html`<li key=${one}>${one}</li>`)}</ul></div>`;
 }
 

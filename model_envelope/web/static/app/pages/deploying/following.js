@@ -4,19 +4,19 @@ import {html, useEffect, useState} from "../../host.js";
 import {airflow} from "../../api.js";
 import {useData, useEvery} from "../../data.js";
 import {State} from "../../parts/badge.js";
-import {RunLink} from "../../parts/link.js";
+import {Link, RunLink} from "../../parts/link.js";
 import {Steps} from "./steps.js";
 
 const OVER = new Set(["success", "failed"]);
 
 /** @param {{begun: import("../../deploying.js").Begun, onEnd?: () => void}} props */
-export function Following({begun: {service, run, before}, onEnd}) {
+export function Following({begun: {service, run, generation, before}, onEnd}) {
   const state = useRunState(run);
   const [over, setOver] = useState(false);
-  const found = useData("deployments", {service, limit: 1}, {every: over ? 0 : 1});
-  const newest = found.data?.items[0];
+  const found = useData(["services", service], {}, {every: over ? 0 : 1});
+  const newest = found.data?.deployments[0];
   const deployment = newest && newest.id !== before ? newest : null;
-  const ended = run ? OVER.has(state) : Boolean(deployment && deployment.state !== "running");
+  const ended = run ? OVER.has(state) : found.data?.observed_generation >= generation;
   useEffect(() => {
     if (!ended || over) return;
     setOver(true);
@@ -29,11 +29,13 @@ export function Following({begun: {service, run, before}, onEnd}) {
       <span>Airflow runs it: <${RunLink} run=${run}>${run.dag_id}<//></span></p>`}
     ${deployment
       ? html`<${Steps} id=${deployment.id} ended=${ended} />`
-      : html`<p className="me-muted">${ended
-          ? "It made no deployment: the task's log says why."
-          : "Waiting for it to begin…"}</p>`}
+      : html`<p className="me-muted">${ended ? nothingMade(found.data) : "Waiting for it to begin…"}</p>`}
+    ${ended && html`<p><${Link} to=${["services", service]}>See the service ${service}<//></p>`}
   </div>`;
 }
+
+const nothingMade = (service) => (service?.state === "stopped" ? "It has ended."
+  : "It made no deployment: the task's log says why.");
 
 /** The state of a DAG run, asked of Airflow until it is over. */
 function useRunState(run) {

@@ -1,6 +1,6 @@
 /** The steps of one deployment: what each gate saw. */
 
-import {html} from "../../host.js";
+import {html, useEffect, useState} from "../../host.js";
 import {useData} from "../../data.js";
 import {duration, number} from "../../format.js";
 import {State} from "../../parts/badge.js";
@@ -8,7 +8,9 @@ import {Loaded} from "../../parts/loaded.js";
 
 /** @param {{id: string, ended?: boolean}} props `ended`: nothing more is to come */
 export function Steps({id, ended = true}) {
-  const deployment = useData(["deployments", id], {}, {every: ended ? 0 : 1});
+  const [over, setOver] = useState(false);
+  const deployment = useData(["deployments", id], {}, {every: over ? 0 : 1});
+  useEffect(() => setOver(ended && isOver(deployment.data)), [ended, deployment.data]);
   return html`<${Loaded} of=${deployment}>${({state, reason, started_at: started, steps}) => html`
     <div className="me-stack">
       <p className="me-row"><${State} state=${state} />${reason && html`<span>${reason}</span>`}</p>
@@ -23,6 +25,10 @@ export function Steps({id, ended = true}) {
     </div>`}
   <//>`;
 }
+
+/** What runs before is retired after the new one is live: that is a step, too. */
+const isOver = (deployment) => Boolean(deployment) && deployment.state !== "running"
+  && deployment.steps.at(-1)?.state !== "running";
 
 /** What each step came to and how long it took: the ledger has a line for its begin, too. */
 function taken(steps, started) {
