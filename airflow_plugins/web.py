@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import monotonic
+
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
@@ -16,6 +18,8 @@ from model_envelope.web.access import Access, Host, Viewer
 from model_envelope.web.app import create_app
 
 DEPLOY_DAG = "model_deploy"
+FRESH = 5.0
+"""Seconds for which a connection is not asked for again: it may lie in a vault far away."""
 
 
 class _Connected:
@@ -23,19 +27,27 @@ class _Connected:
 
     def __init__(self) -> None:
         self._known: tuple[Addresses, Client] | None = None
+        self._until = 0.0
 
     def __call__(self) -> Client:
+        known = self._known
+        if known is None or monotonic() > self._until:
+            known = self._known = self._connected(known)
+            self._until = monotonic() + FRESH
+        return known[1]
+
+    def _connected(self, known: tuple[Addresses, Client] | None) -> tuple[Addresses, Client]:
         hook = ModelEnvelopeHook()
         try:
             addresses = hook.addresses()
-            if self._known is None or self._known[0] != addresses:
-                client = hook.client()
-                # Not made where there is none: who looks changes nothing.
-                client.store = hook.store()
-                self._known = addresses, client
+            if known is not None and known[0] == addresses:
+                return known
+            client = hook.client()
+            # Not made where there is none: who looks changes nothing.
+            client.store = hook.store()
         except (AirflowNotFoundException, InvalidInput) as error:
             raise StoreError(str(error)) from error
-        return self._known[1]
+        return addresses, client
 
 
 def may_deploy(user: GetUserDep) -> bool:

@@ -25,7 +25,7 @@ from model_envelope.errors import InvalidInput
 from model_envelope.web.access import Access, Host, Viewer
 from model_envelope.web.app import STATIC, create_app
 
-HERE = ("127.0.0.1", "localhost", "[::1]")
+HERE = ("127.0.0.1", "localhost")
 
 # No `unsafe-eval`: charts are drawn by Vega's interpreter. Their library writes style elements.
 POLICY = (

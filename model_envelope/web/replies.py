@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 from fastapi import Depends, Request, Response
+from fastapi.responses import StreamingResponse
 
 from model_envelope._version import __version__
 from model_envelope.web.access import ClientOf
@@ -32,7 +33,7 @@ def by_revision(request: Request, client: ClientOf) -> None:
     A dependency of routes that tell nothing but what raises the revision.
     """
     store = client.store
-    known = f"{store.address} {store.head()} {__version__} {request.url.query}"
+    known = f"{store.address} {store.head()} {__version__} {request.url}"
     request.state.etag = _etag(known.encode())
     if _has(request, request.state.etag):
         raise Unchanged
@@ -48,7 +49,7 @@ def unchanged(request: Request) -> Response:
 
 def tagged(request: Request, answer: Response) -> Response:
     """A good answer with its tag; nothing but the tag where the browser has it already."""
-    if answer.status_code != OK:
+    if answer.status_code != OK or isinstance(answer, StreamingResponse):
         return answer
     tag = getattr(request.state, "etag", None) or _etag(bytes(answer.body))
     if _has(request, tag):

@@ -30,6 +30,7 @@ changes = router("Models")
 MAX_IDS = 200
 MAX_METRICS = 50
 WHOLE_ID = 20
+MAX_EVENTS = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,11 +98,14 @@ def show_model(client: ClientOf, envelope_id: EnvelopeId) -> ModelDetail:
 
 @reads.get("/models/{envelope_id}/history", dependencies=[BY_REVISION])
 def model_history(client: ClientOf, envelope_id: EnvelopeId) -> History:
-    """Show what happened to an envelope, the newest first; of a whole id also a deleted one's."""
+    """Show what happened to an envelope, the newest first, at most 500.
+
+    By its whole id also what happened to a deleted one.
+    """
     store = client.store
     whole = len(envelope_id) == WHOLE_ID
     found = store.history(envelope_id if whole else store.resolve(envelope_id).id)
-    return History(items=[event(change) for change in reversed(found)])
+    return History(items=[event(change) for change in reversed(found[-MAX_EVENTS:])])
 
 
 @changes.patch("/models/{envelope_id}")

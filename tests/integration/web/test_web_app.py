@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -90,7 +91,7 @@ def test_nothing_changes_without_the_token(client: Client) -> None:
         for method in route.methods - {"GET", "HEAD"}
     ]
     for method, path in changing:
-        address = API + path.lstrip("/").format_map(Anything())
+        address = API + re.sub(r"{[^}]+}", "abcd", path.lstrip("/"))
         assert problem(reading.request(method, address, headers=OURS), 403)
         assert problem(keeping.request(method, address, headers=OURS), 401)
         other = {**MINE, "Authorization": "Bearer other"}
@@ -102,11 +103,6 @@ def test_nothing_changes_without_the_token(client: Client) -> None:
         )
         elsewhere = {**MINE, "Sec-Fetch-Site": "cross-site"}
         assert problem(keeping.request(method, address, headers=elsewhere), 403)
-
-
-class Anything(dict[str, str]):
-    def __missing__(self, name: str) -> str:
-        return "abcd"
 
 
 def test_only_the_names_of_this_machine_lead_here(browser: TestClient) -> None:
