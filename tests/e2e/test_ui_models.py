@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from model_envelope.client.client import Client
 from model_envelope.tag_query import parse
@@ -299,6 +299,26 @@ def test_without_an_answer_what_was_there_stays(visit: Visit, address: str) -> N
     visitor.offline(False)
     page.get_by_role("button", name="Retry").first.click()
     matches(page, 20)
+
+
+def test_waiting_does_not_look_like_nothing(visit: Visit, address: str) -> None:
+    visitor = visit(address)
+    page = visitor.page
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/api/v1/models?*", hold)
+    page.goto(address)
+    expect(page.get_by_role("status", name="Loading")).to_be_visible()
+    expect(page.locator("main [aria-busy='true']")).to_be_visible()
+    expect(page.get_by_role("heading", name="No models yet")).to_have_count(0)
+    for route in held:
+        route.continue_()
+    page.unroute("**/api/v1/models?*")
+    matches(page, MODELS)
+    expect(page.locator("[aria-busy='true']")).to_have_count(0)
 
 
 def test_a_wrong_token_is_told(visit: Visit, address: str) -> None:

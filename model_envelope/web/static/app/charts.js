@@ -88,7 +88,7 @@ function Drawing({title, spec, rows, height, keep, onPick, onView}) {
 
   return html`<div className="me-drawing">
     <div ref=${box} role="img" aria-label=${spec.description ?? title} className="me-canvas"
-      style=${{minHeight: `${height}px`}} />
+      style=${drawn ? undefined : {minHeight: `${height}px`}} />
     ${!drawn && !failed && html`<div className="me-drawing-wait"><${Skeleton} rows=${4} /></div>`}
     ${failed && html`<p role="alert" className="me-error">This chart cannot be drawn: ${failed.message}.
       Its rows are under Table.</p>`}

@@ -23,8 +23,9 @@ export async function drawing(element, spec, rows, {height, title, inAirflow}) {
   const [{embed, vega, expressionInterpreter}, interpreted] = await Promise.all([
     loading, evalIsBlocked(inAirflow),
   ]);
-  const composed = COMPOSED.some((key) => key in spec) || spec.encoding?.column || spec.encoding?.row;
-  const size = composed ? {} : {width: "container", height, autosize: {type: "fit", contains: "padding"}};
+  const sized = COMPOSED.some((key) => key in spec) || spec.encoding?.column || spec.encoding?.row
+    || "width" in spec || "height" in spec;
+  const size = sized ? {} : {width: "container", height, autosize: {type: "fit", contains: "padding"}};
   return embed(element, {...size, ...spec, datasets: {data: rows}}, {
     mode: "vega-lite",
     actions: false,
@@ -85,8 +86,9 @@ function themed(element) {
     view: {stroke: null, continuousWidth: 260, continuousHeight: 200},
     range: {
       category: CATEGORIES[dark ? "dark" : "light"],
-      heatmap: {scheme: dark ? "darkblue" : "blues"},
-      ramp: {scheme: dark ? "darkblue" : "blues"},
+      // The same in both themes: specs write white on what is dark of it, and black on the rest.
+      heatmap: {scheme: "blues"},
+      ramp: {scheme: "blues"},
     },
     selection: {interval: {mark: {fill: brand, stroke: brand}}},
   };

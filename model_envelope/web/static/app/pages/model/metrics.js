@@ -19,7 +19,8 @@ export function Metrics({model}) {
     ? html`<${NoMetrics} model=${model} />`
     : html`<div className="me-stack">
         ${scalars.length > 0 && html`<${Section} title="Numbers"><${Scalars} scalars=${scalars} previous=${previous} /><//>`}
-        ${charts.map(({name}) => html`<${Drawn} key=${name} id=${model.id} name=${name} />`)}
+        <div className="me-charts">${charts.map(({name}) => html`
+          <${Drawn} key=${name} id=${model.id} name=${name} />`)}</div>
       </div>`}
   <//>`;
 }
