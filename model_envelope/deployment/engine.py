@@ -48,14 +48,21 @@ def failures(what: str) -> Iterator[None]:
         TargetFailed: says what could not be done, and why.
     """
     docker = require("docker", "docker")
-    requests = require("requests", "docker")
+    requests, urllib3 = require("requests", "docker"), require("urllib3", "docker")
     try:
         yield
     except docker.errors.APIError as error:
         raise TargetFailed(
             f"{what}; the Docker engine says: {error.explanation or error}"
         ) from error
-    except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
+    except (
+        docker.errors.DockerException,
+        docker.errors.StreamParseError,
+        requests.exceptions.RequestException,
+        # Neither of the two wraps what ends an answer that was being read.
+        urllib3.exceptions.HTTPError,
+        OSError,
+    ) as error:
         raise TargetFailed(
             f"{what}: {error}. See that the engine runs (`docker info`), and that this user may "
             "use it; DOCKER_HOST names another one."

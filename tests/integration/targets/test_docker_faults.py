@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
@@ -90,6 +91,29 @@ def test_what_was_predicted_is_logged_on_this_machine(docker_site: Site) -> None
     folder = docker_site.platform.state / "predictions" / docker_site.service / release.id
     (file,) = folder.glob("predict/*.parquet")
     assert pq.read_table(file)["input.a"].to_pylist() == [21.0]
+
+
+def swelling() -> Any:
+    """Gives `a`, and keeps and uses as many MiB for ever."""
+    kept: list[bytes] = []
+
+    def model(frame: pd.DataFrame) -> pd.Series:
+        kept.append(b"x" * (int(frame["a"].max()) << 20))
+        return frame["a"]
+
+    return model
+
+
+def test_a_container_that_leaks_is_ended_and_comes_back(docker_site: Site) -> None:
+    release = docker_site.start(swelling(), options={"memory_mb": 512})
+    docker_site.route(release)
+    for _ in range(40):
+        # HAProxy says that whoever was asked has died.
+        if (answer := docker_site.ask(64.0)).status != 200:
+            break
+    assert (answer.status, b"died" in answer.body) == (502, True)
+    docker_site.wait(lambda: docker_site.running(release), lambda r: r.ready and r.restarts == 1)
+    assert docker_site.wait(docker_site.serves, bool) == release.id
 
 
 @pytest.mark.parametrize(
