@@ -52,10 +52,10 @@ def compare(client: Client, first: Envelope, second: Envelope) -> Differences:
     return Differences(
         first=one.id,
         second=other.id,
-        about=changes(_about(one), _about(other)),
+        about=changes(about_of(one), about_of(other)),
         tags=changes(one.tags, other.tags),
-        functions=changes(_functions(one), _functions(other)),
-        packages=changes(_packages(one), _packages(other)),
+        functions=changes(functions_of(one), functions_of(other)),
+        packages=changes(packages_of(one), packages_of(other)),
         hyperparameters=changes(parameters[one.id], parameters[other.id]),
         metrics=changes(scalars[one.id], scalars[other.id]),
     )
@@ -77,7 +77,8 @@ def _equal(one: Any, other: Any) -> bool:
     return bool(one == other) or (one != one and other != other)  # noqa: PLR0124
 
 
-def _about(record: EnvelopeRecord) -> dict[str, str]:
+def about_of(record: EnvelopeRecord) -> dict[str, str]:
+    """What is said of an envelope, and where it comes from."""
     environment, where = record.manifest.environment, record.manifest.provenance
     return {
         "description": record.description,
@@ -88,7 +89,8 @@ def _about(record: EnvelopeRecord) -> dict[str, str]:
     }
 
 
-def _functions(record: EnvelopeRecord) -> dict[str, str]:
+def functions_of(record: EnvelopeRecord) -> dict[str, str]:
+    """Its query functions, flat; see `Differences`."""
     found = {}
     for name, spec in record.functions.items():
         found[name] = f"{spec.rows} rows"
@@ -99,6 +101,7 @@ def _functions(record: EnvelopeRecord) -> dict[str, str]:
     return found
 
 
-def _packages(record: EnvelopeRecord) -> dict[str, str]:
+def packages_of(record: EnvelopeRecord) -> dict[str, str]:
+    """Versions by distribution."""
     distributions = record.manifest.environment.distributions
     return {d.name: d.version for d in distributions}

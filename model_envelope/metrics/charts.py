@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from model_envelope.errors import InvalidInput
 from model_envelope.metrics.metric_type import MetricType
 from model_envelope.metrics.screening import screen
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
 MIME = "application/vnd.vegalite.v5+json"
@@ -28,12 +31,28 @@ class Chart:
         rows: the data, JSON values only.
         title: what is shown.
         note: what is not: how many of how many, and in which way.
+        meta: the same in numbers; plain JSON.
+        source: reads every row that the chart stands for, where `rows` are a summary.
     """
 
     spec: dict[str, Any]
     rows: list[dict[str, Any]]
     title: str
     note: str = ""
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    source: Callable[[], pd.DataFrame] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def columns(self) -> dict[str, list[Any]]:
+        """The rows as columns; null where a row has no such field."""
+        names = dict.fromkeys(name for row in self.rows for name in row)
+        return {name: [row.get(name) for row in self.rows] for name in names}
+
+    def frame(self) -> pd.DataFrame:
+        """What the chart shows: every match, where it draws a summary of them."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows) if self.source is None else self.source()
 
     def to_vega_lite(self) -> dict[str, Any]:
         """The whole chart, data included, for any viewer of Vega-Lite 5 or 6."""

@@ -17,7 +17,7 @@ MAX_POINTS = 20_000
 
 MAX_LINES = 40
 MAX_NAMED = 10
-MAX_SERIES = 100
+MAX_SERIES = 200
 MAX_BANDS = 4
 BUCKETS = 200
 
@@ -26,6 +26,7 @@ _LINE = {"type": "line", "point": {"size": 20}, "tooltip": {"content": "data"}}
 
 X = Literal["saved_at", "step", "at"]
 Mode = Literal["auto", "lines", "band"]
+Scale = Literal["linear", "log"]
 
 
 def plot_points(
@@ -58,7 +59,7 @@ def plot_points(
     n_series = series["series"].nunique()
     _check_size(len(series), n_series, band)
     return Chart(
-        spec=_band_spec(x, n_series) if band else _line_spec(x, n_series),
+        spec=band_spec(x, n_series) if band else line_spec(x, n_series),
         rows=_band_rows(series, x) if band else _line_rows(series, x),
         title=", ".join(sorted(series["name"].unique())),
         note=_note(series["envelope_id"].nunique(), n_series, band, left_out, len(points)),
@@ -148,29 +149,31 @@ def _bucketed(values: pd.Series[Any]) -> pd.Series[Any]:
     return cast("pd.Series[Any]", start + bucket * width)
 
 
-def _line_spec(x: X, n_series: int) -> vega.Spec:
+def line_spec(x: X, n_series: int, scale: Scale = "linear") -> vega.Spec:
+    """A point or line for each model; its rows have `x`, `value`, `series`, `model`."""
     of_model = {} if x == "saved_at" else {"detail": vega.nominal("model")}
     return vega.chart(
         "Metric values of each model",
         mark=_LINE,
         x=_x_channel(x),
-        y=_y_channel("value"),
+        y=_y_channel("value", scale),
         **_series_channels(n_series),
         **of_model,
     )
 
 
-def _band_spec(x: X, n_series: int) -> vega.Spec:
+def band_spec(x: X, n_series: int, scale: Scale = "linear") -> vega.Spec:
+    """Medians with bands; its rows have `x`, `series`, `median`, `p25`, `p75`, `count`."""
     series = _series_channels(n_series)
     band = {
         "mark": {"type": "area", "opacity": 0.12},
         "encoding": {
-            "y": _y_channel("p25"),
+            "y": _y_channel("p25", scale),
             "y2": {"field": "p75"},
             "fill": {**series["color"], "legend": None},
         },
     }
-    median = {"mark": _LINE, "encoding": {"y": _y_channel("median"), **series}}
+    median = {"mark": _LINE, "encoding": {"y": _y_channel("median", scale), **series}}
     return {
         "description": "Median metric value of each series",
         "data": {"name": "data"},
@@ -179,8 +182,9 @@ def _band_spec(x: X, n_series: int) -> vega.Spec:
     }
 
 
-def _y_channel(field: str) -> vega.Spec:
-    return vega.quantitative(field, title=None, scale={"zero": False})
+def _y_channel(field: str, scale: Scale) -> vega.Spec:
+    kind = {"type": "log"} if scale == "log" else {"zero": False}
+    return vega.quantitative(field, title=None, scale=kind)
 
 
 def _x_channel(x: X) -> vega.Spec:

@@ -22,6 +22,8 @@ from model_envelope.web.api import (
     session,
     statistics,
     tags,
+    views,
+    viz,
 )
 from model_envelope.web.framing import Frame
 from model_envelope.web.shapes.problems import Refusal
@@ -35,6 +37,8 @@ NOUNS = (
     tags,
     metrics,
     statistics,
+    viz,
+    views,
     rules,
     services,
     deployments,

@@ -352,8 +352,8 @@ def test_lines_can_be_asked_for_within_reason() -> None:
     assert len(metrics.plot_points(points, x="step", mode="lines").rows) == 180
     with pytest.raises(InvalidInput, match=r"20,001 points are too many.*mode='band'"):
         metrics.plot_points(frame(20_001), mode="lines")
-    with pytest.raises(InvalidInput, match="101 series are too many"):
-        metrics.plot_points(frame(101, tag=[f"t{i}" for i in range(101)]), split="tag")
+    with pytest.raises(InvalidInput, match="201 series are too many"):
+        metrics.plot_points(frame(201, tag=[f"t{i}" for i in range(201)]), split="tag")
 
 
 def test_several_metrics_are_told_apart() -> None:
