@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import runpy
+import shutil
+import subprocess
+import sys
+import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -25,6 +30,7 @@ import model_envelope as me
 from model_envelope import metrics
 from model_envelope.client.dashboard import compare_metrics
 from model_envelope.envelope import EnvelopeRecord, Manifest
+from model_envelope.store.opening import open_store
 from model_envelope.store.store import Store
 from model_envelope.tag_query import parse
 
@@ -383,3 +389,107 @@ def test_views_are_saved_by_who_may(get: Any, send: Any, browser: TestClient) ->
     send("DELETE", "views/weekly%20US")
     assert get("views")["items"] == []
     send("DELETE", "views/weekly%20US", status=404)
+
+
+ACME = """
+from dataclasses import dataclass
+from model_envelope.metrics import MetricType
+
+@dataclass(frozen=True)
+class Lift(MetricType):
+    type = "acme.lift"
+    keys = ("decile",)
+    gains: tuple[float, ...]
+
+    def rows(self):
+        return [{"decile": i, "gain": gain} for i, gain in enumerate(self.gains)]
+
+    @classmethod
+    def spec(cls, n_models):
+        return {
+            "data": {"name": "data"},
+            "mark": "line",
+            "encoding": {
+                "x": {"field": "decile", "type": "ordinal"},
+                "y": {"field": "gain", "type": "quantitative"},
+                "color": {"field": "model", "type": "nominal"},
+            },
+        }
+
+@dataclass(frozen=True)
+class Beacon(Lift):
+    type = "acme.beacon"
+
+    @classmethod
+    def spec(cls, n_models):
+        return {"data": {"url": "https://example.org/steal"}, "mark": "line"}
+"""
+
+COMPARE = """
+import json, sys
+from fastapi.testclient import TestClient
+from model_envelope.client.client import Client
+from model_envelope.web.alone import alone
+
+client = Client(sys.argv[1])
+browser = TestClient(alone(lambda: client), base_url="http://127.0.0.1")
+found = browser.get("/api/v1/viz/compare_models", params={"m": sys.argv[2:]}).json()
+print(json.dumps(found["charts"]))
+"""
+
+
+def test_a_type_from_another_wheel_draws_itself_and_is_screened(
+    sqlite_store_url: str, new_manifest: Callable[..., Manifest], tmp_path: Path
+) -> None:
+    wheel = tmp_path / "acme_charts-1.0-py3-none-any.whl"
+    info = "acme_charts-1.0.dist-info"
+    files = {
+        "acme_charts.py": ACME,
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: acme-charts\nVersion: 1.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/entry_points.txt": "[model_envelope.metric_types]\n"
+        "acme.lift = acme_charts:Lift\nacme.beacon = acme_charts:Beacon\n",
+        f"{info}/RECORD": "",
+    }
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    site = tmp_path / "site"
+    uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or "uv"
+    install = [uv, "pip", "install", "--offline", "--no-deps", "--no-cache", "--quiet"]
+    target = ["--python", sys.executable, "--target", str(site), str(wheel)]
+    subprocess.run([*install, *target], check=True)
+    ids = []
+    with open_store(sqlite_store_url) as store:
+        for gain in (3.0, 2.0):
+            manifest = new_manifest()
+            store.begin_upload(manifest.id, timedelta(hours=1))
+            points = [
+                metrics.MetricPoint(
+                    name=kind, at=NOW, type=f"acme.{kind}", body=f'{{"gains": [{gain}, 1.0]}}'
+                )
+                for kind in ("lift", "beacon")
+            ]
+            store.commit_envelope(
+                manifest=manifest,
+                manifest_sha256="0" * 64,
+                description="",
+                tags={},
+                save_key=manifest.id,
+                metrics=points,
+            )
+            ids.append(manifest.id)
+    told = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", COMPARE, sqlite_store_url, *ids],
+        env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    beacon, lift = json.loads(told)
+    assert lift["problem"] is None
+    schema().validate(whole(lift))
+    assert sorted(lift["data"]["columns"]["gain"]) == [1.0, 1.0, 2.0, 3.0]
+    assert len(set(lift["data"]["columns"]["model"])) == 2
+    assert beacon["spec"] is None
+    assert "must not load anything" in beacon["problem"]
