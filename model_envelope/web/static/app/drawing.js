@@ -8,6 +8,11 @@ const CATEGORIES = {
   light: ["#0b66a8", "#c2500a", "#007a5a", "#a8437c", "#4a4f9c", "#8a6300", "#5f6b7a", "#7d3c2f"],
   dark: ["#6cb8f2", "#ff9d5c", "#45cfa2", "#f2a5d2", "#b3b0f0", "#eec450", "#b4c0cf", "#dd9a88"],
 };
+/** As elsewhere on the pages: day before month, 24 hours. */
+const TIMES = {
+  year: "%Y", quarter: "%b %Y", month: "%b %Y", week: "%d %b", date: "%d %b", day: "%d %b",
+  hours: "%H:%M", minutes: "%H:%M", seconds: "%H:%M:%S", milliseconds: ".%L",
+};
 const COMPOSED = ["facet", "hconcat", "vconcat", "concat", "repeat"];
 
 /**
@@ -80,6 +85,7 @@ function themed(element) {
       labelColor: muted, titleColor: muted, domainColor: line, tickColor: line, gridColor: line,
       labelFontSize: 12, titleFontSize: 12, titleFontWeight: 500, titlePadding: 8, labelLimit: 160,
     },
+    axisTemporal: {tickCount: 8, labelOverlap: "greedy", format: TIMES},
     legend: {labelColor: fg, titleColor: muted, labelFontSize: 12, titleFontSize: 12, titleFontWeight: 500, labelLimit: 240},
     header: {labelColor: fg, titleColor: muted, labelFontSize: 12, titleFontSize: 12, labelLimit: 200},
     title: {color: fg, subtitleColor: muted, fontSize: 14, fontWeight: 600, anchor: "start"},
