@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import Message
 from pathlib import Path
@@ -72,26 +73,37 @@ class WebServer:
 
 @pytest.fixture(scope="module")
 def server(airflow_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
-    from model_envelope.client.client import Client
-
+    """With the simple auth manager."""
     folder = tmp_path_factory.mktemp("web")
-    store, artifacts = f"sqlite:///{folder}/store.sqlite", str(folder / "artifacts")
-    client = Client(store=store, artifacts=artifacts)
-    assert client.store.head() == 0
     passwords = {name: f"{role}-word" for role, name in USERS.items()}
     (folder / "passwords.json").write_text(json.dumps(passwords))
-    port = free_port()
-    connection = {"conn_type": "model_envelope", "extra": {"store": store, "artifacts": artifacts}}
-    url = f"http://127.0.0.1:{port}"
     settings = {
         "AIRFLOW_HOME": str(airflow_database),
-        "AIRFLOW__API__BASE_URL": f"{url}{BELOW}",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(
             f"{name}:{role}" for role, name in USERS.items()
         ),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(folder / "passwords.json"),
+    }
+    with web_server(folder, settings) as found:
+        yield found
+
+
+@contextmanager
+def web_server(folder: Path, further: dict[str, str]) -> Iterator[WebServer]:
+    """An API server over an empty store, with further settings."""
+    from model_envelope.client.client import Client
+
+    store, artifacts = f"sqlite:///{folder}/store.sqlite", str(folder / "artifacts")
+    client = Client(store=store, artifacts=artifacts)
+    assert client.store.head() == 0
+    port = free_port()
+    connection = {"conn_type": "model_envelope", "extra": {"store": store, "artifacts": artifacts}}
+    url = f"http://127.0.0.1:{port}"
+    settings = {
+        "AIRFLOW__API__BASE_URL": f"{url}{BELOW}",
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW_CONN_MODEL_ENVELOPE_DEFAULT": json.dumps(connection),
+        **further,
     }
     log = folder / "log"
     command = [sys.executable, "-m", "airflow", "api-server", "--host", "127.0.0.1"]

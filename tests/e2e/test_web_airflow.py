@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.e2e.airflow_web import OURS, USERS, WebServer
+from tests.e2e.airflow_web import OURS, USERS, WebServer, web_server
 
 pytestmark = pytest.mark.slow
 
 API = "/model-envelope/api/v1"
+FAB = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
+ADD_USERS = """
+import json, sys
+from airflow.providers.fab.auth_manager.cli_commands.utils import get_application_builder
+with get_application_builder() as builder:
+    for name, role, word in json.loads(sys.argv[1]):
+        found = builder.sm.find_role(role)
+        assert builder.sm.add_user(name, name, name, f"{name}@example.com", found, password=word)
+"""
 
 
 def answer() -> int:
@@ -21,8 +34,35 @@ def answer() -> int:
 answer.__module__ = "__main__"  # as in a notebook: saved by value
 
 
-def test_who_may_look_and_who_may_change(server: WebServer) -> None:
-    model = server.models.save_model(answer, tags={"canonical_name": "m"}, api_input=None).id
+@pytest.fixture(scope="module")
+def fab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
+    """With the auth manager of the FAB provider."""
+    pytest.importorskip("airflow.providers.fab")
+    folder = tmp_path_factory.mktemp("fab")
+    settings = {
+        "AIRFLOW_HOME": str(folder),
+        "AIRFLOW__CORE__AUTH_MANAGER": FAB,
+        # Where there are no DAGs: nobody needs them here.
+        "AIRFLOW__CORE__DAGS_FOLDER": str(folder),
+    }
+    environment = os.environ | settings
+    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], env=environment, check=True)
+    users = [[name, role.capitalize(), f"{role}-word"] for role, name in USERS.items()]
+    adding = [sys.executable, "-W", "ignore", "-c", ADD_USERS, json.dumps(users)]
+    subprocess.run(adding, env=environment, check=True)
+    with web_server(folder, settings) as found:
+        yield found
+
+
+@pytest.fixture(params=["server", "fab"])
+def guarded(request: pytest.FixtureRequest) -> WebServer:
+    """With either auth manager."""
+    found: WebServer = request.getfixturevalue(request.param)
+    return found
+
+
+def test_who_may_look_and_who_may_change(guarded: WebServer) -> None:
+    model = guarded.models.save_model(answer, tags={"canonical_name": "m"}, api_input=None).id
     rule = {"spec": {"when": "canonical_name == 'm'", "service": "ltv"}}
     asked: list[tuple[str, str, Any, tuple[int, ...]]] = [
         ("GET", "/session", None, (401, 200, 200, 200)),
@@ -39,17 +79,17 @@ def test_who_may_look_and_who_may_change(server: WebServer) -> None:
     ]
     for method, path, body, statuses in asked:
         for role, status in zip((None, *USERS), statuses, strict=True):
-            found, text, _ = server.ask(API + path, role, method, body)
+            found, text, _ = guarded.ask(API + path, role, method, body)
             assert found == status, (method, path, role, text)
-    told = json.loads(server.ask(f"{API}/rules/none", "viewer", "DELETE")[1])
+    told = json.loads(guarded.ask(f"{API}/rules/none", "viewer", "DELETE")[1])
     assert "model_deploy" in told["error"]["message"]
-    history = json.loads(server.ask(f"{API}/models/{model}/history")[1])["items"]
+    history = json.loads(guarded.ask(f"{API}/models/{model}/history")[1])["items"]
     assert [event["actor"] for event in history if event["kind"] == "description"] == ["ada"]
 
 
-def test_the_session_says_what_the_user_may(server: WebServer) -> None:
+def test_the_session_says_what_the_user_may(guarded: WebServer) -> None:
     for role, may in (("viewer", False), ("user", True), ("admin", True)):
-        session = json.loads(server.ask(f"{API}/session", role)[1])
+        session = json.loads(guarded.ask(f"{API}/session", role)[1])
         assert session["mode"] == "airflow"
         assert session["user"] == USERS[role]
         assert session["may"] == {"change": may, "deploy": may}
