@@ -19,7 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Page,
+    Request,
+    expect,
+    sync_playwright,
+)
 
 if TYPE_CHECKING:
     from model_envelope.client.client import Client
@@ -38,6 +45,8 @@ FLAGS = (
 AXE = files("axe_playwright_python").joinpath("axe.min.js")
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
+expect.set_options(timeout=30_000)
+
 Visit: TypeAlias = "Callable[..., Visitor]"
 
 
@@ -55,7 +64,7 @@ class Visitor:
             **{"viewport": {"width": 1280, "height": 800}, "accept_downloads": True, **options}
         )
         self._context.grant_permissions(["clipboard-read", "clipboard-write"])
-        self._context.set_default_timeout(20_000)
+        self._context.set_default_timeout(60_000)
         self.page: Page = self._context.new_page()
         self.expected: list[str] = []
         self.errors: list[str] = []
