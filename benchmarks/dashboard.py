@@ -9,14 +9,13 @@ them by SQLite, which has no quartiles.
 from __future__ import annotations
 
 import argparse
-import random
 import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, insert, select, text, update
+from sqlalchemy import Engine, bindparam, text, update
 
 from benchmarks import postgres, report
 from benchmarks.tag_query_latest import fill
@@ -24,7 +23,7 @@ from model_envelope.client.dashboard.compare_metrics import Axis, CompareMetrics
 from model_envelope.client.dashboard.time_series import TimeSeries
 from model_envelope.store.engine import make_engine, parse_url
 from model_envelope.store.opening import open_store, upgrade
-from model_envelope.store.tables import envelope, metric, metric_latest
+from model_envelope.store.tables import envelope
 from model_envelope.tag_query import parse
 
 LIMIT = 1.0
@@ -35,7 +34,17 @@ FLOOR = {
     "FROM metric WHERE name = 'auc' GROUP BY step",
     "sqlite": "SELECT step, sum(value) FROM metric WHERE name = 'auc' GROUP BY step",
 }
-BATCH = 100_000
+RANDOM = {"postgresql": "random()", "sqlite": "random() / 18446744073709551616.0 + 0.5"}
+POINTS = (
+    "WITH RECURSIVE steps (step) AS "
+    "(SELECT 0 UNION ALL SELECT step + 1 FROM steps WHERE step + 1 < :steps) "
+    "INSERT INTO metric (envelope_revision, name, step, envelope_id, at, type, value) "
+    "SELECT revision, 'auc', step, id, created_at, 'scalar', {} FROM envelope, steps"
+)
+LAST = (
+    "INSERT INTO metric_latest (envelope_id, name, step, value) "
+    "SELECT envelope_id, name, step, value FROM metric WHERE step = :last"
+)
 
 
 def main() -> None:
@@ -95,37 +104,13 @@ def _measure(url: str, models: int, steps: int, times: int) -> list[dict[str, An
 
 def _log(engine: Engine, models: int, steps: int) -> None:
     """Give every model its points, and a time of its own."""
-    chance, now = random.Random(2), datetime.now(UTC)
+    now = datetime.now(UTC)
+    times = [{"of": i + 1, "at": now - timedelta(minutes=models - i)} for i in range(models)]
+    saved = update(envelope).where(envelope.c.revision == bindparam("of"))
     with engine.begin() as connection:
-        ids = connection.execute(select(envelope.c.revision, envelope.c.id)).all()
-        rows: list[dict[str, Any]] = []
-        for revision, envelope_id in ids:
-            at = now - timedelta(minutes=models - revision)
-            connection.execute(
-                update(envelope).where(envelope.c.id == envelope_id).values(created_at=at)
-            )
-            rows += [
-                {
-                    "envelope_revision": revision,
-                    "name": "auc",
-                    "step": step,
-                    "envelope_id": envelope_id,
-                    "at": at + timedelta(seconds=step),
-                    "type": "scalar",
-                    "value": chance.random(),
-                    "body": None,
-                }
-                for step in range(steps)
-            ]
-            if len(rows) >= BATCH or revision == models:
-                connection.execute(insert(metric), rows)
-                last = [
-                    {key: row[key] for key in ("envelope_id", "name", "step", "value")}
-                    for row in rows
-                    if row["step"] == steps - 1
-                ]
-                connection.execute(insert(metric_latest), last)
-                rows = []
+        connection.execute(saved.values(created_at=bindparam("at")), times)
+        connection.execute(text(POINTS.format(RANDOM[engine.dialect.name])), {"steps": steps})
+        connection.execute(text(LAST), {"last": steps - 1})
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ANALYZE"))
 

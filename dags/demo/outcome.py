@@ -130,6 +130,7 @@ def _next(found: Findings, online: Online, home: Path) -> str:
     a, b = ids[passes].iloc[0], ids[~passes].iloc[0]
     return f"""
 export MODEL_ENVELOPE_HOME={home / "envelopes"} PATH=$PWD/.venv/bin:$PATH
+model-envelope ui --token demo         # all of it in a browser, at the address that it prints
 model-envelope query "metric.rmse < 100" --columns id,segment,model_family,metric:rmse
 model-envelope show {a}
 model-envelope diff {a} {b}

@@ -114,9 +114,9 @@ class Visitor:
         assert not self.elsewhere, self.elsewhere
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """A running browser."""
+    """A running browser. While it is there, nothing else has an event loop in this thread."""
     path = shutil.which("chromium") or shutil.which("google-chrome")
     if not path:
         message = "There is no browser: apt-get install chromium"

@@ -23,6 +23,7 @@ FILE = ROOT / "docker-compose.airflow.yml"
 STAND_INS = Path(__file__).parent / "stand_ins"
 CERTIFICATES = Path("/usr/local/share/ca-certificates")
 IMAGES = ("PYTHON", "UV", "POSTGRES", "S3", "HAPROXY", "PROMETHEUS")
+DEPENDENCIES = "model-envelope-dependencies:"
 PATIENCE = 900
 T = TypeVar("T")
 
@@ -106,6 +107,8 @@ class Stack:
             "PLATFORM_IMAGE": self._image("PLATFORM"),
             "SERVICE_BASE_IMAGE": self._image("PYTHON"),
             "SERVICE_REPOSITORY": f"{self.name}-models",
+            # Packages come by the way by which the tests themselves get theirs.
+            "BUILD_NETWORK": "host",
         }
         self._write()
 
@@ -137,6 +140,7 @@ class Stack:
                 target=name.lower(),
                 buildargs={"BASE": base},
                 tag=self._image(name),
+                network_mode="host",
             )
 
     def up(self) -> None:
@@ -226,14 +230,14 @@ class Stack:
                 if container.name.startswith("me-"):
                     container.remove(force=True, v=True)
         self.compose("down", "--volumes", "--timeout=5")
-        # Images of models have names of their own, and stand on our Python.
-        own = [i for i in self._engine.images.list() if any(self.name in tag for tag in i.tags)]
-        bases = [_layers(image) for image in own if self._image("PYTHON") in image.tags]
-        for image in self._engine.images.list():
-            if image in own or any(_layers(image)[: len(base)] == base for base in bases):
-                for tag in image.tags or [image.id]:
+        # What an image of the engine's Python holds for a model has a name of its own.
+        images = self._engine.images.list()
+        bases = [_layers(image) for image in images if self._image("PYTHON") in image.tags]
+        for image in images:
+            shared = any(_layers(image)[: len(base)] == base for base in bases)
+            for tag in image.tags:
+                if tag.startswith(self.name) or (shared and tag.startswith(DEPENDENCIES)):
                     self._engine.images.remove(tag, force=True)
-        self._engine.api.prune_builds()
 
 
 def _layers(image: Any) -> list[str]:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Page, expect
 
+from model_envelope import metrics
 from model_envelope.client.client import Client
 from model_envelope.client.envelope import Envelope
 from tests.e2e.browser import TOKEN, Visit, Visitor, new_store, serving
@@ -141,6 +142,31 @@ def test_metrics_beside_the_model_before(visit: Visit, address: str, two: list[E
     expect(row).to_contain_text("0.9100")
     expect(row).to_contain_text("0.9000")
     expect(row).to_contain_text("+0.0100")
+
+
+def test_a_metric_draws_itself(visit: Visit, folder: Path) -> None:
+    client = new_store(folder)
+    model = save(client, 0)
+    roc = metrics.RocCurve.from_scores([0, 1, 0, 1, 1, 0], [0.1, 0.9, 0.3, 0.6, 0.2, 0.4])
+    model.log_metrics({"roc": roc})
+    with serving(folder) as url:
+        visitor = visit(url)
+        page = visitor.go(f"/m/{model.id}?tab=metrics")
+        chart = page.get_by_role("figure").filter(has_text="roc")
+        expect(chart.locator("canvas")).to_be_visible()
+        visitor.accessible()
+        with page.expect_download() as download:
+            chart.get_by_role("button", name="PNG").click()
+        picture = download.value.path().read_bytes()
+        assert picture.startswith(b"\x89PNG")
+        assert len(picture) > 5_000
+        before = page.screenshot()
+        page.emulate_media(color_scheme="dark")
+        expect(page.locator("html.dark")).to_be_visible()
+        expect(chart.locator("canvas")).to_be_visible()
+        assert page.screenshot() != before
+        chart.get_by_role("button", name="Table").click()
+        expect(chart.get_by_role("table").locator("tbody tr")).to_have_count(len(roc.rows()))
 
 
 def test_packages_begin_with_what_changed(visit: Visit, address: str, two: list[Envelope]) -> None:

@@ -132,11 +132,16 @@ class _Found:
     pods: list[Manifest] = field(default_factory=list)
 
 
-def find_releases(cluster: Cluster, owner: str, release: str | None = None) -> list[Deployed]:
-    """All releases of a store that there is anything of, or that one, by service and id."""
+def find_releases(cluster: Cluster, owner: str, **chosen: str) -> list[Deployed]:
+    """All releases of a store that there is anything of, by service and id.
+
+    Args:
+        cluster: where.
+        owner: the store's identity.
+        chosen: `release` or `service`, if only that one's.
+    """
     labels = {naming.OWNER: owner, "app.kubernetes.io/managed-by": "model-envelope"}
-    if release is not None:
-        labels[naming.RELEASE] = release
+    labels |= {naming.PREFIX + name: value for name, value in chosen.items()}
     found: dict[str, _Found] = {}
     for secret in cluster.list("Secret", labels):
         found.setdefault(_release(secret), _Found()).secret = secret

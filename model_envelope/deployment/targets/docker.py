@@ -151,7 +151,7 @@ class DockerTarget:
             split, replicas = table.splits.get(route.service), containers.all()
         counts, unaware = shared_traffic.count(_of(replicas, route.release))
         if split is not None:
-            shared_traffic.divide(split, unaware, replicas)
+            shared_traffic.remind(split, unaware, replicas)
         return counts
 
     def load(self, route: Route) -> Load:
@@ -176,7 +176,7 @@ class DockerTarget:
             live = _of(present, route.release)
             extra = [r for r in live if r.number >= wanted]
             if route.service in table.splits:
-                shared_traffic.divide(table.splits[route.service], live, present)
+                shared_traffic.remind(table.splits[route.service], live, present)
             self._render(table, [r for r in present if r not in extra])
         self._remove(extra, _SCALE_DRAIN)
 

@@ -174,18 +174,18 @@ class KubernetesTarget:
     def stop(self, release: str, *, drain: timedelta) -> None:
         """See `Target`. A service of which nothing is left is removed, too."""
         cluster, traffic = open_cluster(), self._traffic(open_cluster())
-        for found in find_releases(cluster, self._owner, release):
+        for found in find_releases(cluster, self._owner, release=release):
             traffic.withdraw(found.service, release)
             self._end_split(cluster, found)
             for kind in ("HorizontalPodAutoscaler", "PodDisruptionBudget"):
                 cluster.delete(kind, found.name)
             cluster.delete("Deployment", found.name, foreground=True)
             self._see_it_go(cluster, found, drain)
+            left = find_releases(cluster, self._owner, service=found.service)
+            if all(other.release == release for other in left):
+                traffic.remove(found.service)
             # What is there is found by its Secret: it goes when nothing else is left.
             cluster.delete("Secret", found.name)
-            left = find_releases(cluster, self._owner)
-            if all(other.service != found.service for other in left):
-                traffic.remove(found.service)
 
     def running(self) -> tuple[Running, ...]:
         """See `Target`. Who asks all the time waits a little between two answers."""
@@ -233,7 +233,7 @@ class KubernetesTarget:
             )
 
     def _find(self, cluster: Cluster, release: str) -> Deployed:
-        found = find_releases(cluster, self._owner, release)
+        found = find_releases(cluster, self._owner, release=release)
         if not found:
             raise TargetFailed(
                 f"There is no release {release} here, or no longer: logs go with their release."

@@ -28,7 +28,7 @@ def candidates(split: Split, present: Iterable[Replica]) -> list[Replica]:
     Raises:
         TargetFailed: there are none.
     """
-    found = [r for r in present if r.launch.release == split.candidate and r.is_running]
+    found = _running(split.candidate, present)
     if not found:
         raise TargetFailed(f"The candidate {split.candidate} does not run here.")
     return found
@@ -51,6 +51,15 @@ def divide(split: Split, live: Sequence[Replica], present: Iterable[Replica]) ->
     each(live, tell)
 
 
+def remind(split: Split, live: Sequence[Replica], present: Sequence[Replica]) -> None:
+    """Have live replicas that came later do a split, too.
+
+    A candidate that starts again just now is left alone: who counts reminds again.
+    """
+    if _running(split.candidate, present):
+        divide(split, live, present)
+
+
 def end(live: Sequence[Replica]) -> None:
     """Have live replicas answer by themselves."""
     each(live, lambda replica: replica.control("DELETE", "/-/split"))
@@ -61,3 +70,7 @@ def count(live: Sequence[Replica]) -> tuple[SplitCounts, list[Replica]]:
     states = each(live, lambda replica: replica.control("GET", "/-/state"))
     unaware = [r for r, state in zip(live, states, strict=True) if state["split"] is None]
     return add_counts(states), unaware
+
+
+def _running(release: str, present: Iterable[Replica]) -> list[Replica]:
+    return [r for r in present if r.launch.release == release and r.is_running]

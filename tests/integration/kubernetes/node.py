@@ -263,7 +263,7 @@ class Pod(threading.Thread):
 
     def _say(self, state: dict[str, Any], *, ready: bool = False) -> None:
         """Report, if there is news."""
-        if (list(state), ready) == (list(self._said.get("state", {})), self._said.get("ready")):
+        if (_kind(state), ready) == (_kind(self._said.get("state", {})), self._said.get("ready")):
             return
         self._said = {
             "name": self._spec["name"],
@@ -292,6 +292,10 @@ class Pod(threading.Thread):
 
 class _CannotStart(Exception):
     """A reason, and a message."""
+
+
+def _kind(state: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(name, about.get("reason", "")) for name, about in state.items()]
 
 
 def _bytes(quantity: str) -> int:

@@ -327,9 +327,9 @@ def test_files_hold_every_match_and_python_gives_the_same(  # noqa: PLR0917
     assert len(table) == len(columns) == rows
     script = tmp_path / "chart.py"
     script.write_bytes(file("python"))
-    me.connect(store_url)
     try:
-        names = runpy.run_path(str(script))
+        with me.connect(store_url).store:
+            names = runpy.run_path(str(script))
     finally:
         me.connect()
     pd.testing.assert_frame_equal(names["frame"], columns)

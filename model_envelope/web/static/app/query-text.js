@@ -26,12 +26,38 @@ export function withClause(query, clause) {
   return `${hasOr(text) ? `(${text})` : text} and ${clause}`;
 }
 
-/** A query without a clause that `withClause` added; null if it has none such. */
-export function withoutClause(query, clause) {
+/**
+ * A query after a click on one value of a tag: values of one tag are alternatives, a second click
+ * takes a value back, and `exclude` leaves it out.
+ */
+export function withPick(query, key, value, exclude) {
+  if (hasOr(query)) return withClause(query, clauseOf(key, value, exclude));
+  const without = clauseOf(key, value, true);
   const clauses = clausesOf(query);
-  if (!clauses.includes(clause)) return null;
-  return clauses.filter((one) => one !== clause).join(" and ");
+  const at = clauses.findIndex((clause) => alternativesOf(clause, key));
+  const chosen = at < 0 ? [] : alternativesOf(clauses[at], key);
+  const rest = chosen.filter((one) => one !== value);
+  const next = exclude || chosen.includes(value) ? rest : [...rest, value];
+  const text = next.length > 1 ? `${keyed(key)} in (${next.map(quoted).join(", ")})`
+    : next.map((one) => clauseOf(key, one)).join("");
+  const kept = clauses.map((clause, i) => (i === at ? text : clause)).filter((one) => one && one !== without);
+  if (at < 0 && text) kept.push(text);
+  if (exclude && !clauses.includes(without)) kept.push(without);
+  return kept.join(" and ");
 }
+
+/** The values that a clause of a tag accepts, if it is one that clicks write; else null. */
+function alternativesOf(clause, key) {
+  const name = keyed(key);
+  if (!clause.startsWith(name)) return null;
+  const rest = clause.slice(name.length);
+  const found = new RegExp(`^ == (${STRING})$`).exec(rest)
+    ?? new RegExp(`^ in \\((${STRING}(?:, ${STRING})*)\\)$`).exec(rest);
+  if (!found) return null;
+  return [...found[1].matchAll(new RegExp(STRING, "g"))].map(([text]) => text.slice(1, -1).replace(/\\(.)/g, "$1"));
+}
+
+const STRING = "'(?:[^'\\\\]|\\\\.)*'";
 
 export const hasClause = (query, clause) => clausesOf(query).includes(clause);
 

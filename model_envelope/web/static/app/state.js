@@ -1,7 +1,8 @@
 /** State that lives in the address, so that reload, back and a copied link show the same. */
 
 import {
-  createContext, useCallback, useContext, useEffect, useLocation, useMemo, useNavigate, useState,
+  createContext, useCallback, useContext, useEffect, useLayoutEffect, useLocation, useMemo, useNavigate, useRef,
+  useState,
 } from "./host.js";
 
 /** Where we are: `{base, path}`; `base` is the host's path to our pages, without a slash at its end. */
@@ -26,29 +27,36 @@ export function useUrl(fields) {
   const navigate = useNavigate();
   const [, redraw] = useState(0);
   const here = pathname + search;
-  const now = ahead?.from === here ? ahead.search : search;
+  const now = ahead?.way.includes(here) ? ahead.search : search;
   const values = useMemo(() => read(now, fields), [now, fields]);
+  const latest = useRef();
+  useLayoutEffect(() => {
+    latest.current = {here, pathname, search, navigate};
+  });
   useEffect(() => {
-    if (ahead?.from !== here) ahead = null;
+    if (ahead && (here === ahead.way.at(-1) || !ahead.way.includes(here))) ahead = null;
   }, [here]);
+  // What was made of it on an earlier address may be called on a later one.
   const set = useCallback(
     (changes, {replace = false} = {}) => {
-      const before = ahead?.from === here ? ahead.search : search;
+      const {here, pathname, search, navigate} = latest.current;
+      const onTheWay = ahead?.way.includes(here);
+      const before = onTheWay ? ahead.search : search;
       const next = written(before, fields, changes);
       if (next === before) return;
-      ahead = {from: here, search: next};
+      ahead = {way: [...(onTheWay ? ahead.way : [here]), pathname + next], search: next};
       redraw((was) => was + 1);
       navigate({pathname, search: next}, {replace});
     },
-    [here, pathname, search, fields, navigate],
+    [fields],
   );
   return [values, set];
 }
 
 /**
- * Where the router is about to be: it gets there a little later, and a checkbox that waited for it
- * would spring back, a second click in between be lost.
- * @type {{from: string, search: string}|null}
+ * Where the router is about to be, and by which addresses: it gets there a little later, and a
+ * checkbox that waited for it would spring back, a second click in between be lost.
+ * @type {{way: string[], search: string}|null}
  */
 let ahead = null;
 
