@@ -51,7 +51,7 @@ def gc(
             "--unused-days",
             min=0,
             max=36_500,
-            help="Remove built environments, and images of services, not used for so long.",
+            help="Remove what was not used for so long: built environments, images, logs.",
         ),
     ] = 30,
     dry_run: Annotated[
@@ -59,7 +59,8 @@ def gc(
     ] = False,
     format_: Format = Page.table,
 ) -> None:
-    """Remove what nobody needs: leavings of saves, deleted envelopes, old environments, images."""
+    """Remove what nobody needs: leavings of saves, deleted envelopes, old environments and logs."""
+    from model_envelope.deployment.prediction_logs import prune as prune_logs
     from model_envelope.deployment.pruning import prune as prune_targets
     from model_envelope.environment.caching import prune
 
@@ -70,6 +71,7 @@ def gc(
     keep = timedelta(days=days)
     environments = prune(client.cache, keep=keep, dry_run=dry_run)
     targets = prune_targets(client.platform, keep=keep, dry_run=dry_run)
+    logs = prune_logs(client.store, client.platform.state, keep=keep, dry_run=dry_run)
     if format_ is Page.json:
         output.document(
             {
@@ -78,6 +80,7 @@ def gc(
                 "unknown": report.unknown,
                 "environments": environments,
                 "targets": targets,
+                "prediction_logs": logs,
             }
         )
         return
@@ -91,6 +94,7 @@ def gc(
                 (f"left at the target {kind}", found if isinstance(found, str) else _counted(found))
                 for kind, found in targets.items()
             ),
+            ("logs of predictions", _counted(logs)),
         ],
     )
 

@@ -24,6 +24,7 @@ from model_envelope import config
 from model_envelope.deployment.engine import connected
 from model_envelope.deployment.images import pruning, template
 from model_envelope.deployment.images.building import ImageBuilder
+from model_envelope.deployment.prediction_logs import log_folder
 from model_envelope.deployment.proxy.haproxy import Haproxy
 from model_envelope.deployment.proxy.rendering import Backend
 from model_envelope.deployment.targets import docker_options, process_options, shared_traffic
@@ -223,7 +224,7 @@ class DockerTarget:
         """A folder that its containers can write to, if it is on their machine."""
         if release.log_mode == "off" or config.docker_network() is not None:
             return None
-        folder = self._platform.state / "predictions" / release.service / release.id
+        folder = log_folder(self._platform.state, release.service, release.id)
         folder.mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0:
             os.chown(folder, template.USER, template.USER)

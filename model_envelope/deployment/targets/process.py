@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model_envelope import isolation
+from model_envelope.deployment.prediction_logs import log_folder
 from model_envelope.deployment.targets import process_options
 from model_envelope.deployment.targets.protocol import (
     Platform,
@@ -90,7 +91,7 @@ class ProcessTarget:
             log=PredictionLog(
                 mode=release.log_mode,
                 share=release.log_share,
-                folder=str(self._platform.state / "predictions" / release.service / release.id),
+                folder=str(log_folder(self._platform.state, release.service, release.id)),
             ),
         )
         built, archive = self._built(release), service_archive(self._platform.cache)

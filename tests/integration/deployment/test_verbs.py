@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 import model_envelope as me
 from model_envelope.cli.app import app
+from model_envelope.deployment.prediction_logs import log_folder, prune
 from model_envelope.deployment.probing import JSON, ask
 from model_envelope.deployment.rule import Rule
 from model_envelope.errors import (
@@ -140,6 +142,34 @@ def test_limits_and_the_log_of_predictions_reach_the_service(scene: Scene) -> No
     answer = ask(done.url or "", "POST", "/predict", body, headers={"Content-Type": JSON})
     assert answer.status == 413
     assert scene.record.target["options"] == options
+
+
+def test_a_log_of_predictions_stays_for_a_while_after_its_release(scene: Scene) -> None:
+    state = scene.client.platform.state
+    folder = log_folder(state, SERVICE, "any").parent
+    releases = []
+    # So many that they are written at once.
+    rows = json.dumps([{"a": 1.0}] * 20_000).encode()
+    for factor in (2, 3):
+        done = me.deploy(scene.save(times(factor)), SERVICE, options={"log": "rows"})
+        answer = ask(done.url or "", "POST", "/predict", rows, headers={"Content-Type": JSON})
+        assert answer.status == 200
+        releases.append(str(done.deployment))
+        scene.wait_until(lambda: len(list(folder.glob("*/predict/*.parquet"))) == len(releases))
+    old, live = releases
+    (folder / ("x" * 20)).mkdir()  # of another store
+
+    def collected(*words: str) -> list[str]:
+        found: list[str] = json.loads(run("gc", "-o", "json", *words).stdout)["prediction_logs"]
+        return found
+
+    assert collected() == []
+    assert collected("--dry-run", "--unused-days", "0") == [f"{SERVICE}/{old}"]
+    assert (folder / old).exists()
+    # Not by the command, which would remove what other tests stand on.
+    assert prune(scene.store, state, keep=timedelta(0)) == (f"{SERVICE}/{old}",)
+    assert {file.name for file in folder.iterdir()} == {live, "x" * 20}
+    assert prune(scene.store, state, keep=timedelta(0)) == ()
 
 
 def test_without_a_past_there_is_no_way_back(scene: Scene) -> None:
