@@ -110,20 +110,26 @@ def test_what_is_not_there_is_none_and_may_be_deleted(server: ApiServer) -> None
 
 
 @pytest.mark.parametrize(
-    ("status", "kind", "said"),
+    ("status", "kind", "told", "step"),
     [
-        (409, Conflict, "has been modified"),
-        (403, TargetFailed, r"kubernetes-services\.md"),
-        (422, TargetFailed, "has been modified"),
+        (409, Conflict, "the object has been modified", ""),
+        (422, TargetFailed, "spec.ports: Required value", ""),
+        (401, TargetFailed, "Unauthorized", "the credentials of KUBECONFIG"),
+        (403, TargetFailed, "services is forbidden: User 'me' cannot patch", "has the role"),
+        (403, TargetFailed, "services is forbidden: exceeded quota: small", "a larger quota"),
+        (400, TargetFailed, "admission webhook 'x' denied the request: no", "keeps the policy"),
+        (500, TargetFailed, "failed calling webhook 'x': refused", "webhook of that name runs"),
     ],
 )
-def test_refusals_say_what_the_server_said(
-    server: ApiServer, status: int, kind: type[Exception], said: str
+def test_refusals_say_what_the_server_said_and_what_to_do(
+    server: ApiServer, status: int, kind: type[Exception], told: str, step: str
 ) -> None:
-    told = {"message": "the object has been modified"}
-    server.answers = {"PATCH /api/v1/namespaces/default/services/ltv": (status, told)}
-    with pytest.raises(kind, match=said):
+    path = "/api/v1/namespaces/default/services/ltv"
+    server.answers = {f"PATCH {path}": (status, {"message": told})}
+    with pytest.raises(kind) as refused:
         open_cluster().apply({"kind": "Service", "metadata": {"name": "ltv"}})
+    for part in (path, str(status), told, step):
+        assert part in str(refused.value)
 
 
 def test_context_and_namespace_can_be_chosen(

@@ -63,7 +63,7 @@ def container(**status: Any) -> dict[str, Any]:
                     }
                 ]
             },
-            ["no node takes it", "Insufficient cpu"],
+            ["no node takes it", "Insufficient cpu", "lower cpus or memory_mb"],
         ),
         ({"phase": "Failed", "reason": "Evicted", "message": "low on memory"}, ["Evicted", "low"]),
     ],
@@ -89,7 +89,16 @@ def test_troubles_of_pods_are_told(status: dict[str, Any], said: list[str]) -> N
                 "reason": "FailedCreate",
                 "message": 'pods "ltv-1" is forbidden: exceeded quota: compute',
             },
-            "exceeded quota",
+            "exceeded quota: compute: have less in this namespace",
+        ),
+        (
+            {
+                "type": "ReplicaFailure",
+                "status": "True",
+                "reason": "FailedCreate",
+                "message": 'pods "ltv-1" is forbidden: maximum memory usage per Container is 1Mi',
+            },
+            "LimitRange",
         ),
     ],
 )

@@ -17,6 +17,7 @@ from urllib.parse import quote, urlencode
 
 from model_envelope import config
 from model_envelope.deployment.cluster.access import Access, find_access, kubeconfig
+from model_envelope.deployment.cluster.refusals import next_step
 from model_envelope.errors import TargetFailed
 from model_envelope.optional import require
 
@@ -292,6 +293,9 @@ def _refusal(method: str, path: str, response: Any) -> TargetFailed:
         return _Missing(text)
     if response.status == 409:
         return Conflict(text)
-    if response.status in (401, 403):
-        text += ". See that this user may: docs/how-to/kubernetes-services.md has the role."
-    return TargetFailed(text)
+    steps = {
+        401: "see that the credentials of KUBECONFIG are still good",
+        403: "see that this user may: docs/how-to/kubernetes-services.md has the role",
+    }
+    step = next_step(told) or steps.get(response.status, "")
+    return TargetFailed(f"{text.rstrip('.')}; {step}." if step else text)

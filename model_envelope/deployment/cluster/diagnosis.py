@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from model_envelope.deployment.cluster.refusals import next_step
+
 Object = Mapping[str, Any]
 
 _STARTING = {"ContainerCreating", "PodInitializing"}
@@ -78,7 +80,7 @@ def _of_container(status: Object) -> Iterator[str]:
 
 def _told(source: Object) -> str:
     reason, message = source.get("reason", ""), source.get("message", "")
-    hint = _HINTS.get(reason, "")
+    hint = _HINTS.get(reason) or next_step(message)
     return ": ".join(text for text in (reason, message.strip()[:300], hint) if text)
 
 
