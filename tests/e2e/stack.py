@@ -98,6 +98,7 @@ class Stack:
         self._program, self._engine, self._folder = program, engine, folder
         ports = {name: free_port() for name in ("AIRFLOW", "PROXY", "PROMETHEUS")}
         self.urls = {name: f"http://localhost:{port}" for name, port in ports.items()}
+        self._built_before = self._builds()
         self.settings = {
             "DOCKER_GID": str(Path("/var/run/docker.sock").stat().st_gid),
             **new_environment(),
@@ -238,6 +239,20 @@ class Stack:
             for tag in image.tags:
                 if tag.startswith(self.name) or (shared and tag.startswith(DEPENDENCIES)):
                     self._engine.images.remove(tag, force=True)
+        self._forget_builds()
+
+    def _builds(self) -> set[str]:
+        """What the engine keeps for builds that are like earlier ones."""
+        return {found["ID"] for found in self._engine.df()["BuildCache"] or ()}
+
+    def _forget_builds(self) -> None:
+        """Remove gigabytes of it, those of its own build; what others stand on goes last."""
+        while own := self._builds() - self._built_before:
+            answers = [
+                self._engine.api.prune_builds(filters={"id": one}, all=True) for one in sorted(own)
+            ]
+            if not any(answer["CachesDeleted"] for answer in answers):
+                return
 
 
 def _layers(image: Any) -> list[str]:

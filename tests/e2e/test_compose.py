@@ -98,6 +98,12 @@ def test_every_image_can_be_another(program: Path) -> None:
     assert images == set(chosen.values())
 
 
+def test_every_setting_is_in_the_how_to() -> None:
+    settings = set(re.findall(r"\$\{(\w+):?-", FILE.read_text()))
+    documented = (ROOT / "docs/how-to/compose.md").read_text()
+    assert {name for name in settings if f"`{name}`" not in documented} == set()
+
+
 @pytest.mark.parametrize("name", [*sorted({*new_environment(), "DOCKER_GID"})])
 def test_no_secret_has_a_default(program: Path, name: str) -> None:
     settings = {"DOCKER_GID": "999", **new_environment()}

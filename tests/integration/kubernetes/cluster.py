@@ -61,6 +61,11 @@ class KubernetesSite(Site):
         found = self.plane.ask("GET", f"{path}/{name}" if name else path)
         return found if name else found["items"]
 
+    def change(self, path: str, body: Any) -> None:
+        """A change by somebody else."""
+        assert self.plane is not None
+        self.plane.ask("PATCH", path, body, "application/merge-patch+json")
+
 
 @contextmanager
 def kubernetes_site(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -48,12 +47,6 @@ def everything(site: KubernetesSite) -> dict[str, list[str]]:
 def replicas(site: KubernetesSite) -> int:
     (deployment,) = site.ask_api("deployments", group=APPS)
     return int(deployment["spec"]["replicas"])
-
-
-def change(site: KubernetesSite, path: str, body: dict[str, Any]) -> None:
-    """A change by somebody else."""
-    assert site.plane is not None
-    site.plane.ask("PATCH", path, body, "application/merge-patch+json")
 
 
 def test_one_call_deploys_from_outside_the_cluster(
@@ -136,7 +129,7 @@ def test_the_autoscaler_keeps_its_number(kubernetes_site: KubernetesSite) -> Non
     assert replicas(site) == 2
     (scaler,) = site.ask_api("horizontalpodautoscalers", group=SCALING)
     path = f"{SCALING}/namespaces/{site.namespace}/horizontalpodautoscalers"
-    change(site, f"{path}/{scaler['metadata']['name']}", {"spec": {"minReplicas": 3}})
+    site.change(f"{path}/{scaler['metadata']['name']}", {"spec": {"minReplicas": 3}})
     site.wait(lambda: replicas(site), (3).__eq__)
     site.target.start(release)
     (scaler,) = site.ask_api("horizontalpodautoscalers", group=SCALING)
@@ -148,58 +141,6 @@ def test_the_autoscaler_keeps_its_number(kubernetes_site: KubernetesSite) -> Non
     site.start(times(3), fence=2, options={"replicas": {"min": 1, "max": 5}})
     numbers = [d["spec"]["replicas"] for d in site.ask_api("deployments", group=APPS)]
     assert numbers == [3, 3]
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [({"image": "127.0.0.1:1/models:none"}, "ErrImagePull"), ({"cpus": 1000}, "Insufficient cpu")],
-)
-def test_what_cannot_run_says_why_while_the_old_one_serves(
-    kubernetes_site: KubernetesSite, options: dict[str, Any], said: str
-) -> None:
-    site = kubernetes_site
-    live = site.start(times(2))
-    route = site.route(live)
-    release = site.release(times(2), fence=2, options=options)
-    site.target.prepare(release)
-    site.target.start(release)
-    found = site.wait(lambda: site.running(release), lambda r: said in r.detail)
-    assert not found.ready
-    with pytest.raises(TargetFailed, match=said):
-        site.target.split(route, Split(mode="shadow", candidate=release.id, share=1.0))
-    assert site.serves() == live.id
-    site.stop(release, drain=0)
-    assert [running.release for running in site.target.running()] == [live.id]
-
-
-def test_a_rollout_that_takes_too_long_is_given_up_by_the_cluster(
-    kubernetes_site: KubernetesSite,
-) -> None:
-    site = kubernetes_site
-    live = site.start(times(2))
-    site.route(live)
-    options = {"image": "127.0.0.1:1/models:none", "startup_seconds": 10}
-    broken = site.release(times(2), fence=2, options=options)
-    site.target.start(broken)
-    found = site.wait(lambda: site.running(broken), lambda r: "gave up" in r.detail)
-    assert "ProgressDeadlineExceeded" in found.detail
-    assert site.serves() == live.id
-
-
-def test_a_quota_is_named(kubernetes_site: KubernetesSite) -> None:
-    site = kubernetes_site
-    quota = {
-        "apiVersion": "v1",
-        "kind": "ResourceQuota",
-        "metadata": {"name": "small"},
-        "spec": {"hard": {"requests.memory": "100Mi"}},
-    }
-    assert site.plane is not None
-    site.plane.apply(quota, f"/api/v1/namespaces/{site.namespace}/resourcequotas")
-    release = site.release(times(2))
-    site.target.prepare(release)
-    site.target.start(release)
-    site.wait(lambda: site.running(release).detail, lambda said: "exceeded quota" in said)
 
 
 def test_the_ingress_follows_the_traffic(kubernetes_site: KubernetesSite) -> None:
@@ -252,51 +193,3 @@ def test_of_those_who_start_at_once_none_is_forgotten(kubernetes_site: Kubernete
     assert not claim(23)
     (service,) = kubernetes_site.ask_api("services")
     assert int(service["metadata"]["annotations"]["io.model-envelope/candidates-fence"]) == 24
-
-
-def test_what_others_made_is_left_alone(kubernetes_site: KubernetesSite) -> None:
-    site = kubernetes_site
-    theirs = {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": "doubles"},
-        "spec": {"selector": {"app": "theirs"}, "ports": [{"port": 80, "protocol": "TCP"}]},
-    }
-    assert site.plane is not None
-    before = site.plane.apply(theirs, f"/api/v1/namespaces/{site.namespace}/services")
-    release = site.release(times(2))
-    site.target.prepare(release)
-    with pytest.raises(TargetFailed, match="not this store's"):
-        site.target.start(release)
-    assert site.ask_api("services", "doubles") == before
-    assert site.target.running() == ()
-    site.target.route([])
-    assert site.ask_api("services", "doubles") == before
-
-
-def test_a_lost_secret_is_made_anew_and_its_pods_replaced(kubernetes_site: KubernetesSite) -> None:
-    site = kubernetes_site
-    release = site.start(times(2))
-    route = site.route(release)
-    (name,) = everything(site)["secrets"]
-    (before,) = site.running(release).addresses
-    assert site.plane is not None
-    site.plane.ask("DELETE", f"/api/v1/namespaces/{site.namespace}/secrets/{name}")
-    with pytest.raises(TargetFailed, match=r"Secret doubles-.* is gone"):
-        site.target.split_counts(route)
-    site.target.start(release)
-    site.wait(
-        lambda: site.running(release),
-        lambda found: found.ready and len(found.addresses) == 1 and before not in found.addresses,
-    )
-    assert site.target.split_counts(route).requests == 0
-
-
-def test_who_may_not_is_told_what_is_needed(
-    kubernetes_site: KubernetesSite, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(config.KUBERNETES_NAMESPACE, "kube-system")
-    with pytest.raises(TargetFailed, match=r"403.*kubernetes-services\.md"):
-        kubernetes_site.target.running()
-    monkeypatch.delenv(config.KUBERNETES_NAMESPACE)
-    assert kubernetes_site.target.running() == ()
