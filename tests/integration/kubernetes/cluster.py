@@ -36,10 +36,12 @@ def cluster(engine: Any) -> Iterator[ControlPlane]:
 
 
 @pytest.fixture(scope="session")
-def cluster_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """`host:port` of a registry that engine and node reach."""
+def cluster_registry(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """`host:port` of a registry that engine and node reach; its images go with it."""
     with run_registry(tmp_path_factory.mktemp("registry")) as address:
         yield address
+        for image in engine.images.list(name=f"{address}/models"):
+            engine.images.remove(image.id, force=True)
 
 
 @dataclass
