@@ -16,10 +16,13 @@ import pyarrow.parquet as pq
 import pytest
 
 import model_envelope as me
+from model_envelope.deployment.reconciling import reconcile
 from model_envelope.deployment.targets.opening import open_target
 from model_envelope.errors import InvalidInput, TargetFailed
+from tests.integration.targets.line import Line
 from tests.integration.targets.models import times
-from tests.integration.targets.site import Site
+from tests.integration.targets.site import SAMPLE, Site
+from tests.integration.targets.traffic import Traffic
 
 
 def attributes(engine: Any, site: Site) -> dict[str, Any]:
@@ -69,6 +72,47 @@ def test_an_engine_that_is_gone_takes_no_traffic_along(
                 call()
         assert docker_site.serves() == release.id
     assert docker_site.running(release).ready
+
+
+def test_an_engine_that_stops_in_the_middle_costs_a_try_and_no_request(
+    docker_site: Site, engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, store = docker_site, docker_site.platform.store
+    tags = {"name": "m"}
+    models = [me.save_model(times(2), tags=tags, api_input=SAMPLE).id for _ in range(2)]
+
+    def want(envelope: str) -> None:
+        store.want(site.service, target={"kind": "docker"}, envelope_id=envelope, by="ada")
+
+    want(models[1])
+    (deployed,) = reconcile(site.platform)
+    assert deployed.action == "deployed", deployed
+    requests = (rb"POST \S+/create", rb"POST \S+/start ", rb"POST \S+/stop", rb"DELETE ")
+    with (
+        monkeypatch.context() as patch,
+        Line(tmp_path / "engine") as line,
+        Traffic(site.url, keeping=2, fresh=1) as traffic,
+    ):
+        patch.setenv("DOCKER_HOST", f"unix://{tmp_path}/engine")
+        for number, request in enumerate(requests):
+            want(models[number % 2])
+            line.cut_at(request)
+            (outcome,) = reconcile(site.platform)
+            assert line.is_cut, request
+            assert outcome.action == "retrying", (request, outcome)
+            assert "docker info" in outcome.reason, (request, outcome)
+            traffic.wait_for(20)
+            line.mend()
+            (outcome,) = reconcile(site.platform, retry=True)
+            assert outcome.good, (request, outcome)
+            assert outcome.envelope_id == models[number % 2], request
+            (running,) = site.target.running()
+            assert running.ready
+            assert site.serves() == running.release == store.service(site.service).live_deployment
+            traffic.wait_for(20)
+    assert traffic.failures == []
+    chosen = {"label": f"io.model-envelope.owner={store.identity}"}
+    assert len(engine.containers.list(all=True, filters=chosen)) == 1
 
 
 def test_stores_that_share_an_engine_leave_each_other_alone(
