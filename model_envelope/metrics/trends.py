@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from model_envelope.errors import InvalidInput
@@ -23,6 +24,17 @@ BUCKETS = 200
 
 # Points, so that a single value is a dot and not nothing.
 _LINE = {"type": "line", "point": {"size": 20}, "tooltip": {"content": "data"}}
+
+# The wheel alone scrolls the page.
+_ZOOM = {
+    "name": "zoom",
+    "select": {
+        "type": "interval",
+        "encodings": ["x"],
+        "zoom": "wheel![event.ctrlKey || event.metaKey]",
+    },
+    "bind": "scales",
+}
 
 X = Literal["saved_at", "step", "at"]
 Mode = Literal["auto", "lines", "band"]
@@ -56,13 +68,13 @@ def plot_points(
     band = mode == "band" or (mode == "auto" and _is_much(series, x))
     if x != "saved_at" and not band:
         series = _name_models(series)
-    n_series = series["series"].nunique()
-    _check_size(len(series), n_series, band)
+    labels = sorted(series["series"].unique())
+    _check_size(len(series), len(labels), band)
     return Chart(
-        spec=band_spec(x, n_series) if band else line_spec(x, n_series),
+        spec=band_spec(x, labels) if band else line_spec(x, labels),
         rows=_band_rows(series, x) if band else _line_rows(series, x),
         title=", ".join(sorted(series["name"].unique())),
-        note=_note(series["envelope_id"].nunique(), n_series, band, left_out, len(points)),
+        note=_note(series["envelope_id"].nunique(), len(labels), band, left_out, len(points)),
     )
 
 
@@ -149,36 +161,50 @@ def _bucketed(values: pd.Series[Any]) -> pd.Series[Any]:
     return cast("pd.Series[Any]", start + bucket * width)
 
 
-def line_spec(x: X, n_series: int, scale: Scale = "linear") -> vega.Spec:
-    """A point or line for each model; its rows have `x`, `value`, `series`, `model`."""
+def line_spec(x: X, labels: Sequence[str], scale: Scale = "linear") -> vega.Spec:
+    """A point or line for each model; its rows have `x`, `value`, `series`, `model`.
+
+    Args:
+        x: see `plot_points`.
+        labels: of all series, each of which keeps its colour whichever of them are shown.
+        scale: of the values.
+    """
     of_model = {} if x == "saved_at" else {"detail": vega.nominal("model")}
-    return vega.chart(
+    drawn = vega.chart(
         "Metric values of each model",
         mark=_LINE,
         x=_x_channel(x),
         y=_y_channel("value", scale),
-        **_series_channels(n_series),
+        **_series_channels(labels),
         **of_model,
     )
+    return {**drawn, "params": [_ZOOM]}
 
 
-def band_spec(x: X, n_series: int, scale: Scale = "linear") -> vega.Spec:
-    """Medians with bands; its rows have `x`, `series`, `median`, `p25`, `p75`, `count`."""
-    series = _series_channels(n_series)
+def band_spec(x: X, labels: Sequence[str], scale: Scale = "linear") -> vega.Spec:
+    """Medians with bands; its rows have `x`, `series`, `median`, `p25`, `p75`, `count`.
+
+    Arguments are those of `line_spec`.
+    """
+    series = _series_channels(labels)
     band = {
         "mark": {"type": "area", "opacity": 0.12},
         "encoding": {
             "y": _y_channel("p25", scale),
             "y2": {"field": "p75"},
-            "fill": {**series["color"], "legend": None},
+            "color": series["color"],
         },
     }
-    median = {"mark": _LINE, "encoding": {"y": _y_channel("median", scale), **series}}
+    median = {
+        "params": [_ZOOM],
+        "mark": _LINE,
+        "encoding": {"y": _y_channel("median", scale), **series},
+    }
     return {
         "description": "Median metric value of each series",
         "data": {"name": "data"},
         "encoding": {"x": _x_channel(x)},
-        "layer": [band, median] if n_series <= MAX_BANDS else [median],
+        "layer": [band, median] if len(labels) <= MAX_BANDS else [median],
     }
 
 
@@ -189,12 +215,12 @@ def _y_channel(field: str, scale: Scale) -> vega.Spec:
 
 def _x_channel(x: X) -> vega.Spec:
     if x == "step":
-        return vega.quantitative("step", title="Step")
+        return vega.whole("step", title="Step")
     return {"field": x, "type": "temporal", "title": "Saved" if x == "saved_at" else "Measured"}
 
 
-def _series_channels(n_series: int) -> dict[str, vega.Spec]:
-    series = vega.nominal("series", title=None)
-    if n_series == 1:
-        series["legend"] = None
+def _series_channels(labels: Sequence[str]) -> dict[str, vega.Spec]:
+    # Bands are pale; their legend, which is the lines' too, is not.
+    legend = {"symbolType": "stroke", "symbolOpacity": 1} if len(labels) > 1 else None
+    series = vega.nominal("series", title=None, scale={"domain": list(labels)}, legend=legend)
     return {"color": series, "strokeDash": series}

@@ -6,6 +6,9 @@ from typing import Any
 
 Spec = dict[str, Any]
 
+WHOLE = {"format": ",d", "labelExpr": "datum.value % 1 ? '' : datum.label"}
+"""Axes and legends of whole numbers. Few of them would have ticks in between."""
+
 
 def chart(description: str, *, mark: str | Spec, **encoding: Spec | list[Spec]) -> Spec:
     """One mark over the named dataset `data`."""
@@ -51,6 +54,11 @@ def quantitative(field: str, **more: Any) -> Spec:
 def nominal(field: str, **more: Any) -> Spec:
     """A label's channel."""
     return {"field": field, "type": "nominal", **more}
+
+
+def whole(field: str, **more: Any) -> Spec:
+    """The channel of whole numbers: nothing is written between them, and no `1.0`."""
+    return quantitative(field, axis=WHOLE, **more)
 
 
 def share(field: str, title: str) -> Spec:

@@ -1,17 +1,28 @@
-"""What to show somebody who has said nothing: what most models have, told apart a little."""
+"""What to show somebody who has said little: what most models have, and those before one."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
+from model_envelope.envelope import EnvelopeRecord
 from model_envelope.store.store import Store
-from model_envelope.tag_query import TagQuery
+from model_envelope.tag_query import TagQuery, parse
 
 USUAL = timedelta(days=90)
 WIDER = (timedelta(days=365), timedelta(days=3 * 365))
 MOST_VALUES = 40
 """Of a tag that tells series apart: lines of more cannot be followed."""
+
+Span = Literal["week", "month", "year"]
+SPANS: dict[Span, timedelta] = {
+    "week": timedelta(days=7),
+    "month": timedelta(days=30),
+    "year": timedelta(days=365),
+}
+NEAREST = 50
+"""Models around a time, among which the one with most tags in common is looked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,3 +75,25 @@ def since_of(
         if newest is not None and newest >= since:
             return since
     return None
+
+
+def earlier(store: Store, record: EnvelopeRecord) -> dict[Span, EnvelopeRecord]:
+    """Models of its name from about a `week`, `month` and `year` before it, where there are any.
+
+    Of those within half of the span, the one with most tags like it, so that a model for a
+    region has one of that region; of equals, the nearest in time.
+    """
+    name = record.tags.get("canonical_name")
+    if name is None:
+        return {}
+    found = store.measuring(lambda state: state.matches(parse({"canonical_name": name})))
+    mine = set(record.tags.items())
+    chosen: dict[Span, EnvelopeRecord] = {}
+    for why, span in SPANS.items():
+        wanted = record.created_at - span
+        away = {one: abs(at - wanted) for one, at in zip(found.ids, found.saved_at, strict=True)}
+        near = sorted((one for one in away if away[one] <= span / 2), key=away.__getitem__)
+        others = [*store.records(near[:NEAREST]).values()]
+        if others:
+            chosen[why] = max(others, key=lambda one: (len(mine & one.tags.items()), -away[one.id]))
+    return chosen

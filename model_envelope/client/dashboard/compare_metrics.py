@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,6 +28,8 @@ MAX_SHOWN = 5_000
 MAX_SHAPES = 8
 MAX_CATEGORIES = 100
 BINS = 50
+
+Kind = Literal["number", "whole", "text"]
 
 NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 """As hyperparameters hold them, which are JSON."""
@@ -126,7 +128,7 @@ class CompareMetrics:
             if not are_numbers:
                 n = len({values[i] for i in shown})
                 asking.check_series(n, MAX_CATEGORIES, "categories")
-        numeric = {"x": x_numeric, "y": y_numeric}
+        kinds = {"x": _kind(x, x_numeric), "y": _kind(y, y_numeric)}
         binned = len(shown) > MAX_SHOWN
         if binned:
             rows = _bins([x[i] for i in shown], [y[i] for i in shown], x_numeric, y_numeric)
@@ -146,7 +148,7 @@ class CompareMetrics:
             note = " · ".join(filter(None, (note, f"{len(both) - len(shown)} not finite")))
         used = f"{len(shown):,} of {asking.counted(len(found), 'model')}"
         return Chart(
-            spec=self._binned(numeric) if binned else self._points(numeric),
+            spec=self._binned(kinds) if binned else self._points(kinds),
             rows=rows,
             title=meta["title"],
             note=f"{used} · {note}" if note else used,
@@ -235,8 +237,8 @@ class CompareMetrics:
             },
         }
 
-    def _points(self, numeric: dict[str, bool]) -> vega.Spec:
-        axes = {"x": self._axis("x", numeric["x"]), "y": self._axis("y", numeric["y"])}
+    def _points(self, kinds: Mapping[str, Kind]) -> vega.Spec:
+        axes = {channel: self._axis(channel, kind) for channel, kind in kinds.items()}
         channels = {
             channel: vega.nominal(channel, title=key)
             for channel, key in (("color", self.color), ("shape", self.shape))
@@ -252,28 +254,36 @@ class CompareMetrics:
             "params": [_BRUSH],
         }
 
-    def _binned(self, numeric: dict[str, bool]) -> vega.Spec:
+    def _binned(self, kinds: Mapping[str, Kind]) -> vega.Spec:
         place: dict[str, Any] = {}
-        for channel in ("x", "y"):
-            if numeric[channel]:
-                place[channel] = {**self._axis(channel, True), "bin": "binned"}
+        for channel, kind in kinds.items():
+            place[channel] = self._axis(channel, kind)
+            if kind != "text":
+                place[channel]["bin"] = "binned"
                 place[f"{channel}2"] = {"field": f"{channel}_end"}
-            else:
-                place[channel] = self._axis(channel, False)
-        count = vega.quantitative("count", title="Models")
+        count = vega.quantitative("count", title="Models", legend=vega.WHOLE)
         return {
             **vega.chart("How many models lie where", mark="rect", **place, color=count),
             "params": [_BRUSH],
         }
 
-    def _axis(self, channel: str, numeric: bool) -> vega.Spec:
+    def _axis(self, channel: str, kind: Kind) -> vega.Spec:
         title = (self.x if channel == "x" else self.y).name
-        if not numeric:
+        if kind == "text":
             return vega.nominal(channel, title=title)
-        return vega.quantitative(channel, title=title, scale={"zero": False})
+        of = vega.whole if kind == "whole" else vega.quantitative
+        return of(channel, title=title, scale={"zero": False})
 
 
 _BRUSH = {"name": "brush", "select": "interval"}
+
+
+def _kind(values: Sequence[Any], numeric: bool) -> Kind:
+    """What an axis counts in."""
+    if not numeric:
+        return "text"
+    finite = (value for value in values if asking.is_finite(value))
+    return "whole" if all(value.is_integer() for value in finite) else "number"
 
 
 def _drawable(value: Any) -> bool:

@@ -169,14 +169,28 @@ class CompareModels:
         return rows
 
 
-def newest_per_value(
-    store: Store, q: TagQuery, split: str, limit: int = MAX_MODELS
-) -> tuple[str, ...]:
-    """The newest match for each value of a tag, the newest first; `(no tag)` is one, too."""
+@dataclass(frozen=True, kw_only=True)
+class Newest:
+    """The newest match for each value of a tag.
+
+    Attributes:
+        ids: the newest of them first, at most eight.
+        values: how many values there are; `(no tag)` is one, too.
+        matched: how many models match.
+    """
+
+    ids: tuple[str, ...]
+    values: int
+    matched: int
+
+
+def newest_per_value(store: Store, q: TagQuery, split: str) -> Newest:
+    """The newest match for each value of a tag."""
     found = store.measuring(lambda state: state.matches(q, tags=[split]))
     newest = dict(zip(asking.labels(found, split), found.ids, strict=True))
     order = {one: place for place, one in enumerate(found.ids)}
-    return tuple(sorted(newest.values(), key=lambda one: -order[one])[:limit])
+    ids = sorted(newest.values(), key=lambda one: -order[one])
+    return Newest(ids=tuple(ids[:MAX_MODELS]), values=len(ids), matched=len(found))
 
 
 def _structured(store: Store, ids: Sequence[str]) -> dict[str, dict[str, MetricType]]:

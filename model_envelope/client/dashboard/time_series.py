@@ -215,8 +215,8 @@ class _Drawing:
     def chart(self) -> Chart:
         """The chart."""
         counts = self.counted().counts
-        n_series = len(counts.of_series)
-        asking.check_series(n_series, MAX_SERIES, "series")
+        labels = sorted(counts.of_series)
+        asking.check_series(len(labels), MAX_SERIES, "series")
         reason = self._reason()
         band = self.asked.mode == "band" or bool(reason)
         if not band and counts.finite > MAX_POINTS:
@@ -225,11 +225,11 @@ class _Drawing:
                 f"{MAX_POINTS:,}. Use mode='band', or narrow the query."
             )
         if band:
-            rows, spec = self._quartiles(), band_spec(self.asked.x, n_series, self.asked.scale)
+            rows, spec = self._quartiles(), band_spec(self.asked.x, labels, self.asked.scale)
         else:
             rows = self._lines()
-            n_drawn = len({row["series"] for row in rows})
-            spec = line_spec(self.asked.x, n_drawn, self.asked.scale)
+            labels = sorted({row["series"] for row in rows})
+            spec = line_spec(self.asked.x, labels, self.asked.scale)
         note = self._note(band)
         used = f"{len(counts.used):,} of {asking.counted(len(self.matches), 'model')}"
         return Chart(
@@ -300,7 +300,7 @@ class _Drawing:
         found = (
             self._of_models(series, most)
             if self.asked.x == "saved_at"
-            else (self._of_points(series, most))
+            else self._of_points(series, most)
         )
         known = sorted(series)
         return [

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 from fastapi import Query, Response
 
 from model_envelope.client.dashboard import asking
-from model_envelope.client.dashboard.choosing import defaults, since_of
+from model_envelope.client.dashboard.choosing import defaults, earlier, since_of
 from model_envelope.client.dashboard.compare_metrics import Axis, CompareMetrics
 from model_envelope.client.dashboard.compare_models import CompareModels, newest_per_value
 from model_envelope.client.dashboard.time_series import TimeSeries
 from model_envelope.client.envelope import Envelope
+from model_envelope.envelope import EnvelopeRecord
 from model_envelope.errors import InvalidInput
 from model_envelope.metrics.charts import Chart
 from model_envelope.metrics.trends import BUCKETS
@@ -26,6 +27,8 @@ from model_envelope.web.access import ClientOf
 from model_envelope.web.parameters import EnvelopeId, Q
 from model_envelope.web.replies import BY_REVISION
 from model_envelope.web.routing import router
+from model_envelope.web.shapes.details import previous_of
+from model_envelope.web.shapes.models import NAME
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +40,8 @@ NONE = "none"
 
 DAYS = re.compile(r"([1-9][0-9]{0,4})d")
 PIXELS_OF_A_BUCKET = 4
+
+Why = Literal["previous", "live", "week", "month", "year"]
 
 Format = Annotated[
     Literal["json", "csv", "parquet", "python"],
@@ -99,6 +104,24 @@ class Chosen:
     y: str | None
     split: str | None
     since: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Other:
+    """A model to compare with; of a live one, `service` says where."""
+
+    id: str
+    name: str
+    created_at: datetime
+    why: Why
+    service: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Others:
+    """Models to compare a model with."""
+
+    items: Sequence[Other]
 
 
 class _Asked(Protocol):
@@ -219,12 +242,15 @@ def compare_models(
     Without ids, the newest match for each value of the tag `split`.
     """
     store = client.store
-    ids = tuple(dict.fromkeys(m))
+    ids, told = tuple(dict.fromkeys(m)), {}
     if not ids:
         key = asking.tag_of(None if split == NONE else split)
         if key is None:
             raise InvalidInput("Say which models: ids as `m`, or a tag as `split`.")
-        ids = newest_per_value(store, asking.query_of(q), key)
+        newest = newest_per_value(store, asking.query_of(q), key)
+        ids = newest.ids
+        note = f"the newest for {len(ids)} of {asking.counted(newest.values, 'value')} of {key}"
+        told = {"matched": newest.matched, "values": newest.values, "note": note}
     asked = CompareModels(ids=ids, baseline=baseline or None)
     if format == "python":
         return _python(asked.code(), "compare_models")
@@ -242,8 +268,29 @@ def compare_models(
         charts=[charts[name] for name in sorted(charts)],
         scalars=found.scalars,
         differences=found.differences,
-        meta=found.meta,
+        meta={**found.meta, **told},
     )
+
+
+@reads.get("/models/{envelope_id}/others", dependencies=[BY_REVISION])
+def other_models(client: ClientOf, envelope_id: EnvelopeId) -> Others:
+    """Tell which models one may want to compare a model with: earlier ones, and live ones."""
+    store = client.store
+    record = store.resolve(envelope_id)
+    name = record.tags.get(NAME)
+    if name is None:
+        return Others(items=[])
+    previous = previous_of(client, record)
+    running = {s.name: s.live_envelope for s in store.services() if s.live_envelope}
+    live = store.records(set(running.values()) - {record.id})
+    items = [_other(previous, "previous")] if previous else []
+    items += [
+        _other(live[one], "live", service)
+        for service, one in running.items()
+        if one in live and live[one].tags.get(NAME) == name
+    ]
+    items += [_other(one, why) for why, one in earlier(store, record).items()]
+    return Others(items=items)
 
 
 @reads.get("/models/{envelope_id}/metrics/{name:path}/chart", dependencies=[BY_REVISION])
@@ -251,6 +298,11 @@ def metric_chart(client: ClientOf, envelope_id: EnvelopeId, name: str) -> Drawn:
     """Draw one metric of one model as its type draws itself."""
     check_metric_name(name)
     return _drawn(Envelope(client, client.store.resolve(envelope_id)).plot(name))
+
+
+def _other(record: EnvelopeRecord, why: Why, service: str | None = None) -> Other:
+    name = record.tags.get(NAME, "")
+    return Other(id=record.id, name=name, created_at=record.created_at, why=why, service=service)
 
 
 def _since(

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import runpy
-import shutil
 import subprocess
 import sys
-import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -30,9 +29,11 @@ import model_envelope as me
 from model_envelope import metrics
 from model_envelope.client.dashboard import compare_metrics
 from model_envelope.envelope import EnvelopeRecord, Manifest
+from model_envelope.names import new_id
 from model_envelope.store.opening import open_store
 from model_envelope.store.store import Store
 from model_envelope.tag_query import parse
+from tests import acme_wheel
 
 Save = Callable[..., EnvelopeRecord]
 API = "/api/v1/"
@@ -88,6 +89,23 @@ def models(store: Store, save: Save) -> list[EnvelopeRecord]:
         store.set_hyperparameters(model.id, {"depth": i, "kind": "tree" if i % 2 else "net"})
         found.append(model)
     return found
+
+
+def runs(store: Store, service: str, envelope_id: str) -> None:
+    """An envelope goes live."""
+    target = {"kind": "process", "options": {}}
+    wanted = store.want(service, target=target, envelope_id=envelope_id, by="ada")
+    fence = store.claim(service, new_id(), timedelta(minutes=1))
+    assert fence is not None
+    begun = store.begin_deployment(
+        service,
+        fence,
+        new_id(),
+        envelope_id=envelope_id,
+        by="ada",
+        generation=wanted.generation,
+    )
+    store.go_live(service, fence, begun.id, f"http://host/{service}")
 
 
 def sql(url: str, statement: str) -> Any:
@@ -367,6 +385,60 @@ def test_models_are_compared_by_all_they_share(get: Any, store: Store, save: Sav
     newest = save(tags={"region": "US"})
     by_region = get("viz/compare_models", split="region")
     assert [one["id"] for one in by_region["models"]] == [newest.id, second.id]
+    assert (by_region["meta"]["matched"], by_region["meta"]["used"]) == (3, 2)
+    for i in range(9):
+        save(tags={"region": f"r{i}"})
+    told = get("viz/compare_models", split="region")["meta"]
+    assert (told["matched"], told["used"], told["values"]) == (12, 8, 11)
+    assert told["note"] == "the newest for 8 of 11 values of region"
+
+
+def test_a_model_has_others_to_be_compared_with(
+    get: Any, store: Store, save: Save, new_manifest: Callable[..., Manifest]
+) -> None:
+    def saved(days: int, region: str = "US", name: str = "ltv") -> str:
+        manifest = new_manifest(created_at=NOW - timedelta(days=days))
+        return save(manifest, tags={"canonical_name": name, "region": region}).id
+
+    def others(one: str) -> list[tuple[str, str, str | None]]:
+        items = get(f"models/{one}/others")["items"]
+        return [(item["why"], item["id"], item["service"]) for item in items]
+
+    old = saved(33)
+    saved(30, "UK")  # nearer, but another region's
+    saved(30, name="else")
+    live, previous, newest = saved(8), saved(1), saved(0)
+    for service, one in (("ltv", live), ("own", newest)):
+        runs(store, service, one)
+    assert others(newest) == [
+        ("previous", previous, None),
+        ("live", live, "ltv"),
+        ("week", live, None),
+        ("month", old, None),
+    ]
+    assert others(old) == [("live", live, "ltv"), ("live", newest, "own")]
+    assert others(save(tags={"region": "US"}).id) == []
+    get("models/00000000000000000000/others", 404)
+
+
+def test_whole_numbers_are_written_as_such(get: Any, store: Store, save: Save) -> None:
+    for i in range(3):
+        model = save(tags={})
+        store.set_hyperparameters(model.id, {"depth": i})
+        for step in range(3):
+            log(store, model, {"auc": i / 3 + step}, step=step)
+
+    def written(axis: str, path: str, **asked: str) -> list[str]:
+        svg = picture(get(path, **asked))
+        _, _, rest = svg.partition(f'aria-roledescription="axis" aria-label="{axis}')
+        return re.findall(r">(-?[\d.,]+)</text>", rest.partition("role-axis-title")[0])
+
+    for mode in ("lines", "band"):
+        asked = {"metric": "auc", "x": "step", "mode": mode}
+        assert written("X-axis", "viz/time_series", **asked) == ["0", "1", "2"]
+    asked = {"x": "hyperparameter.depth", "y": "auc"}
+    assert written("X-axis", "viz/compare_metrics", **asked) == ["0", "1", "2"]
+    assert "2.0" in written("Y-axis", "viz/compare_metrics", **asked)
 
 
 def test_one_metric_draws_itself(get: Any, store: Store, save: Save) -> None:
@@ -391,40 +463,6 @@ def test_views_are_saved_by_who_may(get: Any, send: Any, browser: TestClient) ->
     send("DELETE", "views/weekly%20US", status=404)
 
 
-ACME = """
-from dataclasses import dataclass
-from model_envelope.metrics import MetricType
-
-@dataclass(frozen=True)
-class Lift(MetricType):
-    type = "acme.lift"
-    keys = ("decile",)
-    gains: tuple[float, ...]
-
-    def rows(self):
-        return [{"decile": i, "gain": gain} for i, gain in enumerate(self.gains)]
-
-    @classmethod
-    def spec(cls, n_models):
-        return {
-            "data": {"name": "data"},
-            "mark": "line",
-            "encoding": {
-                "x": {"field": "decile", "type": "ordinal"},
-                "y": {"field": "gain", "type": "quantitative"},
-                "color": {"field": "model", "type": "nominal"},
-            },
-        }
-
-@dataclass(frozen=True)
-class Beacon(Lift):
-    type = "acme.beacon"
-
-    @classmethod
-    def spec(cls, n_models):
-        return {"data": {"url": "https://example.org/steal"}, "mark": "line"}
-"""
-
 COMPARE = """
 import json, sys
 from fastapi.testclient import TestClient
@@ -441,24 +479,7 @@ print(json.dumps(found["charts"]))
 def test_a_type_from_another_wheel_draws_itself_and_is_screened(
     sqlite_store_url: str, new_manifest: Callable[..., Manifest], tmp_path: Path
 ) -> None:
-    wheel = tmp_path / "acme_charts-1.0-py3-none-any.whl"
-    info = "acme_charts-1.0.dist-info"
-    files = {
-        "acme_charts.py": ACME,
-        f"{info}/METADATA": "Metadata-Version: 2.1\nName: acme-charts\nVersion: 1.0\n",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{info}/entry_points.txt": "[model_envelope.metric_types]\n"
-        "acme.lift = acme_charts:Lift\nacme.beacon = acme_charts:Beacon\n",
-        f"{info}/RECORD": "",
-    }
-    with zipfile.ZipFile(wheel, "w") as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    site = tmp_path / "site"
-    uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or "uv"
-    install = [uv, "pip", "install", "--offline", "--no-deps", "--no-cache", "--quiet"]
-    target = ["--python", sys.executable, "--target", str(site), str(wheel)]
-    subprocess.run([*install, *target], check=True)
+    site = acme_wheel.installed(tmp_path)
     ids = []
     with open_store(sqlite_store_url) as store:
         for gain in (3.0, 2.0):

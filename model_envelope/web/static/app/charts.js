@@ -8,6 +8,8 @@ import {Place} from "./state.js";
 import {number} from "./format.js";
 
 const MOST_ROWS = 500;
+/** Farther than this, a press was no click but dragged something. */
+const STILL = 4;
 
 /**
  * A chart. It is drawn when it comes into view; new data of the same spec keep the zoom.
@@ -45,6 +47,7 @@ export function Chart({title, spec, data, height = 320, onPick, onView, actions}
 function Drawing({title, spec, rows, height, keep, onPick, onView}) {
   const {inAirflow} = useContext(Place);
   const box = useRef(null);
+  const looked = useRef(null);
   const latest = useRef({});
   latest.current = {rows, onPick, onView};
   const [failed, setFailed] = useState(null);
@@ -65,8 +68,13 @@ function Drawing({title, spec, rows, height, keep, onPick, onView}) {
       finish = () => made.finalize();
       if (ended) return finish();
       keep.current = made.view;
-      made.view.addEventListener("click", (_, item) => {
-        if (item?.datum) latest.current.onPick?.(item.datum);
+      lookAgain(made.view, looked.current);
+      let pressed = null;
+      made.view.addEventListener("pointerdown", (event) => {
+        pressed = event;
+      });
+      made.view.addEventListener("click", (event, item) => {
+        if (item?.datum && !isDragged(pressed, event)) latest.current.onPick?.(item.datum);
       });
       latest.current.onView?.(made.view);
       return setDrawn(true);
@@ -74,6 +82,7 @@ function Drawing({title, spec, rows, height, keep, onPick, onView}) {
     start().catch((error) => !ended && setFailed(error));
     return () => {
       ended = true;
+      looked.current = keep.current && lookOf(keep.current);
       keep.current = null;
       finish();
     };
@@ -94,6 +103,24 @@ function Drawing({title, spec, rows, height, keep, onPick, onView}) {
       Its rows are under Table.</p>`}
   </div>`;
 }
+
+/** What somebody looks at: the range of a zoom, the sides of a brush. The rest follows from them. */
+const lookOf = (view) => view.getState({
+  signals: (name) => /^(zoom_(saved_at|at|step)|brush_[xy])$/.test(name),
+  data: () => false,
+}).signals;
+
+/** In other colours, too, one looks at the same part; of another chart there may be no such part. */
+function lookAgain(view, looked) {
+  const there = lookOf(view);
+  const kept = Object.entries(looked ?? {}).filter(([name, range]) => name in there && range?.length);
+  if (!kept.length) return;
+  kept.forEach(([name, range]) => view.signal(name, range));
+  view.runAsync();
+}
+
+const isDragged = (pressed, {clientX, clientY}) => Boolean(pressed)
+  && Math.hypot(clientX - pressed.clientX, clientY - pressed.clientY) > STILL;
 
 function Rows({title, rows}) {
   const columns = Object.keys(rows[0] ?? {});

@@ -17,7 +17,7 @@ import {SavedViews} from "./dashboard/views.js";
 export const FIELDS = {
   view: "time", q: "", run: true,
   metric: [], x: "", y: "", split: "", color: "", shape: "", range: "", mode: "auto", scale: "linear",
-  refresh: 0, m: [], baseline: "", only: false,
+  hide: [], refresh: 0, m: [], baseline: "", only: false,
 };
 
 const VIEWS = [

@@ -11,6 +11,7 @@ import {Icon} from "../parts/icon.js";
 import {Loaded} from "../parts/loaded.js";
 import {Page} from "../parts/page.js";
 import {Tabs} from "../parts/tabs.js";
+import {CompareWith} from "./dashboard/compare-with.js";
 import {DeployDialog} from "./deploying/dialog.js";
 import {Data} from "./model/data.js";
 import {Dependencies} from "./model/dependencies.js";
@@ -73,11 +74,9 @@ function Actions({model}) {
   const [deploying, setDeploying] = useState(false);
   const go = useGo();
   const refused = whyNot(useSession()) || (model.archived && "An archived model is not deployed.");
-  const compare = () => go("dashboard", {view: "models", m: [model.previous, model.id]});
+  const compare = (other) => go("dashboard", {view: "models", m: [other, model.id], baseline: other});
   return html`
-    <button type="button" className="me-button" disabled=${!model.previous} onClick=${compare}
-      title=${model.previous ? "" : "There is no model before it of the same canonical_name."}>
-      Compare with previous</button>
+    <${CompareWith} id=${model.id} label="Compare with…" onPick=${compare} />
     <button type="button" className="me-button me-primary" disabled=${Boolean(refused)} title=${refused || ""}
       onClick=${() => setDeploying(true)}><${Icon} name="rocket" />Deploy…</button>
     ${deploying && html`<${DeployDialog} envelope=${model} onClose=${() => setDeploying(false)} />`}`;

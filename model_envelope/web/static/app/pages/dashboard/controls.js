@@ -43,11 +43,25 @@ export function Exports({path, params}) {
   <//>`;
 }
 
-/** "200 of 240 models · 3 series · median and p25-p75 (more than 40 lines)". */
+/** Which series are shown; what each of them shows does not depend on it. */
+export function SeriesMenu({series, hidden, onChange}) {
+  const shown = series.filter(({name}) => !hidden.includes(name));
+  const flip = (name) => onChange(hidden.includes(name) ? hidden.filter((one) => one !== name) : [...hidden, name]);
+  return html`<${Menu} label=${`Series (${count(shown.length)}/${count(series.length)})`}>
+    ${series.map(({name, models}) => html`<label key=${name} className="me-check">
+      <input type="checkbox" checked=${!hidden.includes(name)} onChange=${() => flip(name)} />
+      <span className="me-any">${name}</span><span className="me-count" title="Models in it">${count(models)}</span>
+    </label>`)}
+  <//>`;
+}
+
+/** "200 of 240 models · 40 without auc · 3 series · median and p25-p75". */
 export function Meta({meta}) {
-  const {matched, used, note, points_sent: sent, points_total: total} = meta;
+  const {matched, used, note, lacking, points_sent: sent, points_total: total} = meta;
+  const without = Object.entries(lacking ?? {}).filter(([, models]) => models > 0);
   return html`<p className="me-row me-numbers" role="status">
     <span><strong>${count(used)}</strong> of ${count(matched)} models</span>
+    ${without.map(([name, models]) => html`<span key=${name} className="me-muted">${count(models)} without ${name}</span>`)}
     ${sent !== undefined && total !== undefined && html`<span className="me-muted">${sent === total
       ? `${count(total)} points` : `${count(sent)} points stand for ${count(total)}`}</span>`}
     ${note && html`<span className="me-muted">${note}</span>`}
