@@ -24,7 +24,7 @@ STAND_INS = Path(__file__).parent / "stand_ins"
 CERTIFICATES = Path("/usr/local/share/ca-certificates")
 IMAGES = ("PYTHON", "UV", "POSTGRES", "S3", "HAPROXY", "PROMETHEUS")
 DEPENDENCIES = "model-envelope-dependencies:"
-PATIENCE = 900
+PATIENCE = 1800
 T = TypeVar("T")
 
 # Debian 12 has the first Compose, which is another program; that of 13 runs on 12, too.
@@ -142,6 +142,8 @@ class Stack:
                 buildargs={"BASE": base},
                 tag=self._image(name),
                 network_mode="host",
+                rm=True,
+                forcerm=True,
             )
 
     def up(self) -> None:
