@@ -1,4 +1,4 @@
-.PHONY: setup demo test lint pytest compose-test bench lock vendor
+.PHONY: setup demo look pictures test lint pytest compose-test bench lock vendor
 bin := .venv/bin
 # A file's tests stay in one process, so that what they start is started once.
 workers := 2
@@ -9,8 +9,18 @@ setup: .venv/ready
 .venv/ready: requirements.lock setup.cfg .ci/setup
 	.ci/setup
 
+home := demo-home
 demo: setup
-	PYTHONPATH=dags $(bin)/python -m demo
+	PYTHONPATH=dags $(bin)/python -m demo $(home)
+
+# Airflow over what the demo left, until Ctrl-C.
+port := 8080
+look: setup
+	@PYTHONPATH=dags $(bin)/python -m demo.look $(home) $(port)
+
+# Those of the pages in docs/images, of what the demo left.
+pictures: setup
+	PYTHONPATH=dags $(bin)/python docs/images/take.py $(home)
 
 # Failing checks do not hide failing tests.
 MAKEFLAGS += --keep-going

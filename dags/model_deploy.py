@@ -69,6 +69,8 @@ PARAMS = {
 @dag(
     schedule=None,
     catchup=False,
+    # It does nothing until somebody starts it.
+    is_paused_upon_creation=False,
     params=PARAMS,
     tags=["model-envelope"],
     doc_md=__doc__,

@@ -56,6 +56,9 @@ def run_dag(name: str, as_of: date) -> None:
         raise RunFailed(f"{name} cannot be imported. {'; '.join(bag.import_errors.values())}")
     dag = bag.dags[name]
     run = dag.test(logical_date=datetime.combine(as_of, time(), UTC))
+    # It ran in this process: what is done here afterwards is no task's work.
+    for variable in [name for name in os.environ if name.startswith("AIRFLOW_CTX_")]:
+        del os.environ[variable]
     if run.state != "success":
         failed = sorted({task.task_id for task in run.get_task_instances(state="failed")})
         raise RunFailed(f"{name} ended as {run.state}: {', '.join(failed) or 'no task failed'}")

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from demo import report
 from demo.findings import Findings
+from demo.look import where
 from demo.online import SEGMENT, SERVICE, Online
 
 NO_DIFFERENCE = "Spark's predictions are those of the models in this process, to the last bit."
@@ -128,9 +129,13 @@ def _online(online: Online) -> str:
 def _next(found: Findings, online: Online, home: Path) -> str:
     passes, ids = found.models["passes"], found.models["envelope"]
     a, b = ids[passes].iloc[0], ids[~passes].iloc[0]
+    of_this = "" if home == Path("demo-home").resolve() else f" home={home}"
     return f"""
+make look{of_this}      # all of this in Airflow, to see and to click, at
+{where(home)}
+
 export MODEL_ENVELOPE_HOME={home / "envelopes"} PATH=$PWD/.venv/bin:$PATH
-model-envelope ui --token demo         # all of it in a browser, at the address that it prints
+model-envelope ui --token demo         # the same pages without Airflow
 model-envelope query "metric.rmse < 100" --columns id,segment,model_family,metric:rmse
 model-envelope show {a}
 model-envelope diff {a} {b}

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import date, datetime, timedelta
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
@@ -17,6 +15,8 @@ from model_envelope import config, isolation, names
 from model_envelope.artifacts.opening import open_artifacts
 from model_envelope.artifacts.protocol import ArtifactStore, Progress
 from model_envelope.client import drafting, saving
+from model_envelope.client.batch import BatchVerbs
+from model_envelope.client.charts import ChartVerbs
 from model_envelope.client.drafting import PREDICT, UNDESCRIBED, Undescribed
 from model_envelope.client.envelope import Envelope
 from model_envelope.client.misses import not_found
@@ -33,28 +33,11 @@ from model_envelope.store.rows import TagFacet
 from model_envelope.store.store import Store
 from model_envelope.tag_query import Clause, TagQuery, parse
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from model_envelope.batch.request import (
-        DataPath,
-        ExtraColumns,
-        InputTables,
-        JoinType,
-        TableFormat,
-        WriteMode,
-    )
-    from model_envelope.batch.run import BatchPrediction, SparkOptions
-    from model_envelope.batch.tables import Table
-    from model_envelope.client.dashboard.compare_models import ModelComparison as Compared
-    from model_envelope.metrics.charts import Chart
-    from model_envelope.metrics.trends import Mode, Scale, X
-
 Query = str | Mapping[str, Any] | TagQuery
 """A tag query: its text, or a dict of what tags must equal."""
 
 
-class Client(RuleVerbs, ServiceVerbs):
+class Client(BatchVerbs, ChartVerbs, RuleVerbs, ServiceVerbs):
     """All of the library, for one store.
 
     `me.*` are calls on a client that is made from the environment variables.
@@ -333,96 +316,6 @@ class Client(RuleVerbs, ServiceVerbs):
         built = isolation.ensure_environment(self.store, record.manifest.environment, self.cache)
         return isolation.run_isolated(built.python, plan, folder, table, self.cache)
 
-    def batch_predict(
-        self,
-        q: Query | Envelope,
-        *,
-        input_table: InputTables,
-        output_table: str | Path | Table,
-        query_function: str = PREDICT,
-        sql: str | None = None,
-        join_on: str | Sequence[str] = (),
-        join_type: JoinType = "inner",
-        keep_columns: Sequence[str] = (),
-        write_mode: WriteMode = "replace",
-        partition_columns: Sequence[str] = (),
-        logical_date: date | str | None = None,
-        run_key: str | None = None,
-        extra_columns: ExtraColumns = "ignore",
-        table_format: TableFormat | None = None,
-        path: DataPath = "auto",
-        batch_rows: int = 250_000,
-        max_age: timedelta | None = None,
-        allow_row_dependent: bool = False,
-        spark: SparkOptions | None = None,
-    ) -> BatchPrediction:
-        """Predict a table by Spark, and record the run in the store.
-
-        The output has the kept columns, the predictions, `envelope_id` and `logical_date`;
-        the table is wholly as it was, or wholly new.
-
-        Args:
-            q: a tag query, whose latest match is taken; an envelope's id; or an envelope.
-            input_table: a table: of Spark's catalog (`sales.customers`), a path
-                (`/data/customers`, `csv:/data/customers`), or of PostgreSQL
-                (`jdbc:postgresql://host/db#schema.table`). Several to be joined, or a dict
-                of them by name for `sql`.
-            output_table: a table that is no input. It is made when it is missing.
-            query_function: which function of the envelope.
-            sql: a SELECT over the inputs by name.
-            join_on: the columns that several inputs are joined on.
-            join_type: `left` keeps rows of the first input without a match.
-            keep_columns: input columns that the output has too.
-            write_mode: `replace` this logical date's rows, `append` to them, or `overwrite`
-                the table.
-            partition_columns: output columns to partition by, below the logical date.
-            logical_date: what the run is for: today in UTC unless given.
-            run_key: names the run, not the try: a retry with the same key replaces its own
-                rows and takes the same envelope. A new run unless given.
-            extra_columns: `refuse` an input with columns that are neither needed nor kept.
-            table_format: of an output table that is made in a catalog.
-            path: `direct` reads and writes Parquet files past Spark's engine, `general` goes
-                through it; `auto` is direct where that gives the same.
-            batch_rows: rows given to the model at once, at most; fewer where rows are wide.
-            max_age: refuse an envelope that was saved longer ago.
-            allow_row_dependent: predict although answers depend on the rows around.
-            spark: where Spark runs and how it is started.
-
-        Returns:
-            What was done: envelope, rows, durations, statistics of input and output.
-
-        Raises:
-            EnvelopeError: see `batch.run.batch_predict`. The output is as it was.
-        """
-        from model_envelope.batch.request import batch_request
-        from model_envelope.batch.run import SparkOptions, batch_predict
-
-        request = batch_request(
-            input_table=input_table,
-            output_table=output_table,
-            run_key=run_key or uuid.uuid4().hex,
-            logical_date=logical_date,
-            query_function=query_function,
-            sql=sql,
-            join_on=join_on,
-            join_type=join_type,
-            keep_columns=keep_columns,
-            write_mode=write_mode,
-            partition_columns=partition_columns,
-            extra_columns=extra_columns,
-            table_format=table_format,
-            path=path,
-            batch_rows=batch_rows,
-        )
-        return batch_predict(
-            self,
-            lambda: self._envelope(q).record,
-            request,
-            spark=spark or SparkOptions(),
-            max_age=max_age,
-            allow_row_dependent=allow_row_dependent,
-        )
-
     # Moving
 
     def export_envelope(
@@ -474,122 +367,6 @@ class Client(RuleVerbs, ServiceVerbs):
         from model_envelope.client import transfer
 
         return Envelope(self, transfer.read(self, Path(path), progress=progress))
-
-    # Metrics
-
-    def metrics_frame(
-        self,
-        q: Query,
-        names: str | Sequence[str] | None = None,
-        *,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        tags: Sequence[str] = (),
-    ) -> pd.DataFrame:
-        """Logged values of all matches; see `metrics.frame`."""
-        from model_envelope.metrics.frames import frame
-
-        return frame(q, names, since=since, until=until, tags=tags, store=self.store)
-
-    def plot(
-        self,
-        q: Query,
-        metric: str | Sequence[str],
-        *,
-        split: str | None = None,
-        x: X = "saved_at",
-        since: datetime | str | None = None,
-        until: datetime | str | None = None,
-        mode: Mode = "auto",
-        scale: Scale = "linear",
-        buckets: int = 200,
-    ) -> Chart:
-        """Scalar metrics of all matches over time, as the dashboard draws them.
-
-        Args:
-            q: which models.
-            metric: which metrics; a structured one stands for its scalars.
-            split: a tag: one series for each of its values, and `(no tag)`.
-            x: `saved_at` has a point for each model; `at` and `step` have all points.
-            since: saved, with `x="at"` measured, at this time or later; ISO text will do.
-            until: likewise, before this time.
-            mode: `lines` draws each value, `band` quartiles of buckets, `auto` what can be read.
-            scale: `log` for values that differ by powers.
-            buckets: of a series, at most.
-
-        Raises:
-            TooMuch: more points or series than can be drawn as asked.
-        """
-        from model_envelope.client.dashboard import asking
-        from model_envelope.client.dashboard.time_series import TimeSeries
-
-        asked = TimeSeries(
-            q=asking.query_of(q),
-            metrics=(metric,) if isinstance(metric, str) else tuple(metric),
-            split=asking.tag_of(split),
-            x=x,
-            since=asking.time_of(since, "since"),
-            until=asking.time_of(until, "until"),
-            mode=mode,
-            scale=scale,
-            most_buckets=buckets,
-        )
-        return asked.draw(self.store)
-
-    def scatter(
-        self,
-        q: Query,
-        x: str,
-        y: str,
-        *,
-        color: str | None = None,
-        shape: str | None = None,
-        since: datetime | str | None = None,
-        until: datetime | str | None = None,
-    ) -> Chart:
-        """Two metrics or hyperparameters of all matches against each other.
-
-        Args:
-            q: which models.
-            x: a scalar metric, or `hyperparameter.<name>`.
-            y: likewise.
-            color: a tag that colours tell.
-            shape: a tag that shapes tell.
-            since: saved at this time or later; ISO text will do.
-            until: saved before this time.
-
-        Raises:
-            TooMuch: more colours, shapes or categories than can be told apart.
-        """
-        from model_envelope.client.dashboard import asking
-        from model_envelope.client.dashboard.compare_metrics import Axis, CompareMetrics
-
-        asked = CompareMetrics(
-            q=asking.query_of(q),
-            x=Axis.read(x),
-            y=Axis.read(y),
-            color=asking.tag_of(color),
-            shape=asking.tag_of(shape),
-            since=asking.time_of(since, "since"),
-            until=asking.time_of(until, "until"),
-        )
-        return asked.draw(self.store)
-
-    def compare(self, *models: Envelope | str, baseline: Envelope | str | None = None) -> Compared:
-        """Up to eight models beside each other: charts, numbers, and what differs.
-
-        Args:
-            models: envelopes, their ids, or tag queries, of which the latest match is taken.
-            baseline: one of them; the others' numbers are compared with its.
-
-        Raises:
-            TooMuch: there are more than eight.
-        """
-        from model_envelope.client.dashboard.compare_models import CompareModels
-
-        ids = tuple(dict.fromkeys(self._envelope(one).id for one in models))
-        base = None if baseline is None else self._envelope(baseline).id
-        return CompareModels(ids=ids, baseline=base).draw(self.store)
 
     def _envelope(self, given: Query | Envelope) -> Envelope:
         if isinstance(given, Envelope):

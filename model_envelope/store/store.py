@@ -21,24 +21,22 @@ from model_envelope.store import (
     disk,
     lineage,
     locks,
-    metrics,
     paging,
     reading,
-    runs,
     saving,
     surveying,
     tag_sql,
     tagging,
 )
+from model_envelope.store.batches import BatchLedger
 from model_envelope.store.database import Database
 from model_envelope.store.engine import redacted
 from model_envelope.store.measuring import Measurements
+from model_envelope.store.metric_log import MetricLog
 from model_envelope.store.near_misses import NearMiss, near_misses
 from model_envelope.store.rows import (
-    BatchRecord,
     Change,
     GarbageReport,
-    Inventory,
     MetricPoint,
     Page,
     TagFacet,
@@ -50,11 +48,12 @@ from model_envelope.store.views import ViewBook
 from model_envelope.tag_query import TagQuery
 
 
-class Store(RuleBook, ServiceLedger, Measurements, ViewBook):
+class Store(BatchLedger, MetricLog, Measurements, RuleBook, ServiceLedger, ViewBook):
     """Envelopes, their tags, metrics and history, in one database. Made by `open_store`.
 
-    Rules, services and deployments are there, too: see `RuleBook` and `ServiceLedger`; for
-    charts see `Measurements`, for saved views `ViewBook`.
+    So are metrics (`MetricLog`), batch predictions (`BatchLedger`), rules (`RuleBook`), services
+    and deployments (`ServiceLedger`), what charts read (`Measurements`) and saved views
+    (`ViewBook`).
 
     Every method is one transaction, so all of it happens or nothing, and may be called
     from any thread. Each may raise `StoreUnavailable` when the database cannot be
@@ -357,92 +356,7 @@ class Store(RuleBook, ServiceLedger, Measurements, ViewBook):
         """Move a consumer's cursor; False if another consumer of that name moved it first."""
         return self._database.write(lambda c: changes.advance_cursor(c, name, from_, to))
 
-    # Metrics
-
-    def log_metrics(self, envelope_id: str, points: Sequence[MetricPoint], actor: str = "") -> None:
-        """Log points of one envelope; a step that was logged before is replaced.
-
-        Raises:
-            EnvelopeNotFound: there is no such envelope.
-            InvalidInput: a name or a value that cannot be kept.
-        """
-        self.log_many({envelope_id: points}, actor)
-
-    def log_many(self, points: Mapping[str, Sequence[MetricPoint]], actor: str = "") -> None:
-        """Log points of several envelopes by their ids, all or none.
-
-        Raises:
-            EnvelopeNotFound: one of the envelopes is not there.
-            InvalidInput: a name or a value that cannot be kept.
-        """
-        self._database.write(lambda c: metrics.log_many(c, points, actor))
-
-    def metric_rows(
-        self,
-        query: TagQuery | None = None,
-        names: Collection[str] | None = None,
-        *,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        envelope_ids: Collection[str] | None = None,
-        tags: Sequence[str] = (),
-    ) -> dict[str, list[Any]]:
-        """Columns of logged points: `metrics.COLUMNS`, by envelope, name and step.
-
-        Args:
-            query: which envelopes; every one that is not deleted unless given.
-            names: which metrics; all unless given.
-            since: logged at this time or later.
-            until: logged before this time.
-            envelope_ids: which envelopes, instead of or besides `query`.
-            tags: keys of tags to add, each as a column `tag.<key>`.
-        """
-        return self._database.read(
-            lambda c: metrics.metric_rows(
-                c,
-                query=query,
-                names=names,
-                since=since,
-                until=until,
-                envelope_ids=envelope_ids,
-                tags=tags,
-            )
-        )
-
-    def last_values(
-        self, envelope_ids: Collection[str], names: Collection[str] | None = None
-    ) -> dict[str, dict[str, float]]:
-        """The last values of scalar metrics, by envelope and name; all names unless given."""
-        return self._database.read(lambda c: metrics.last_values(c, envelope_ids, names))
-
-    def last_points(self, envelope_id: str) -> tuple[MetricPoint, ...]:
-        """The last point of everything that an envelope logged, without structured bodies."""
-        return self._database.read(lambda c: metrics.last_points(c, envelope_id))
-
-    def inventory(self, query: TagQuery) -> Inventory:
-        """What matching envelopes have, and how many of them each of it."""
-        return self._database.read(lambda c: metrics.inventory(c, query))
-
-    def metric_names(self, query: TagQuery) -> tuple[str, ...]:
-        """The names of everything that matching envelopes logged."""
-        return self._database.read(lambda c: metrics.metric_names(c, query))
-
-    def set_hyperparameters(
-        self, envelope_id: str, values: Mapping[str, Any], actor: str = ""
-    ) -> None:
-        """Record hyperparameters: plain JSON values; those of the same names are replaced.
-
-        Raises:
-            EnvelopeNotFound: there is no such envelope.
-            InvalidInput: a name, or a value that is not JSON.
-        """
-        self._database.write(lambda c: metrics.set_hyperparameters(c, envelope_id, values, actor))
-
-    def hyperparameters(self, envelope_ids: Collection[str]) -> dict[str, dict[str, Any]]:
-        """The hyperparameters of envelopes, by id and name."""
-        return self._database.read(lambda c: metrics.hyperparameters(c, envelope_ids))
-
-    # Environments and runs
+    # Environments
 
     @property
     def identity(self) -> str:
@@ -456,72 +370,6 @@ class Store(RuleBook, ServiceLedger, Measurements, ViewBook):
     def put_lock(self, digest: str, text: str) -> str:
         """Keep a lock; gives the one that was there first, so that all use the same."""
         return self._database.write(lambda c: locks.put(c, digest, text))
-
-    def start_batch(
-        self,
-        run_key: str,
-        envelope_id: str,
-        request: Mapping[str, Any],
-        airflow: Mapping[str, str] = NOTHING,
-    ) -> BatchRecord:
-        """Begin a run, or take it up again with the envelope of its first try.
-
-        Args:
-            run_key: names the logical run.
-            envelope_id: what is to predict, unless an earlier try settled it.
-            request: what was asked, as JSON.
-            airflow: the task that does it, if any; see `environment.provenance`.
-
-        Raises:
-            InvalidInput: the run key is empty or too long.
-            EnvelopeNotFound: there is no such envelope.
-        """
-        return self._database.write(lambda c: runs.start(c, run_key, envelope_id, request, airflow))
-
-    def finish_batch(self, run_key: str, result: Mapping[str, Any]) -> BatchRecord:
-        """Record what came of a run.
-
-        Raises:
-            InvalidInput: it was never started.
-        """
-        return self._database.write(lambda c: runs.finish(c, run_key, result))
-
-    def fail_batch(self, run_key: str, error: str) -> BatchRecord:
-        """Record why a run failed.
-
-        Raises:
-            InvalidInput: it was never started.
-        """
-        return self._database.write(lambda c: runs.fail(c, run_key, error))
-
-    def batch_predictions(
-        self,
-        envelope_id: str | None = None,
-        *,
-        run_key: str | None = None,
-        query: TagQuery | None = None,
-        before: str | None = None,
-        limit: int = 100,
-    ) -> tuple[BatchRecord, ...]:
-        """Runs, the latest first: all, or of one envelope, or the one with a key.
-
-        Args:
-            envelope_id: of this envelope.
-            run_key: with this key.
-            query: of matching envelopes.
-            before: only those that come after the run of this key.
-            limit: at most so many.
-        """
-        return self._database.read(
-            lambda c: runs.find(c, envelope_id, run_key, limit, query=query, before=before)
-        )
-
-    def predictions_of_run(
-        self, dag_id: str, run_id: str, limit: int = 500
-    ) -> tuple[BatchRecord, ...]:
-        """What a run of a DAG predicted, the latest first."""
-        key = lineage.key(dag_id, run_id)
-        return self._database.read(lambda c: runs.by_dag_run(c, key, limit))
 
     # Removing
 

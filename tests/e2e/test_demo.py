@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+
+from tests.conftest import free_port
 
 DAGS = Path(__file__).parents[2] / "dags"
 
@@ -97,6 +104,58 @@ def test_the_demo_shows_that_all_ways_agree_and_can_be_run_again(demo_home: Path
     assert set(second["envelope_id"]).isdisjoint(first["envelope_id"])
     columns = ["customer_id", "ltv", "segment", "logical_date"]
     pd.testing.assert_frame_equal(first[columns], second[columns])
+
+    see_it_in_airflow(demo_home, first_output)
+
+
+def see_it_in_airflow(demo_home: Path, output: str) -> None:
+    """As the user whom the demo names, at an address like the one that it names."""
+    (password,) = re.findall(r"/plugin/models as admin, password (\S+)", output)
+    with looking(demo_home) as url:
+
+        def ask(path: str, body: Any = None, token: str = "") -> Any:
+            request = urllib.request.Request(  # noqa: S310
+                url + path,
+                data=body and json.dumps(body).encode(),
+                headers={"Content-Type": "application/json", "Authorization": f"Bearer {token}"},
+            )
+            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+                return json.load(answer)
+
+        who = {"username": "admin", "password": password}
+        token = ask("/auth/token", who)["access_token"]
+        api = "/model-envelope/api/v1"
+        session = ask(f"{api}/session", token=token)
+        assert (session["user"], session["may"]) == ("admin", {"change": True, "deploy": True})
+        # By the last run alone: what the demo saved in its own process is no task's.
+        found = ask(f"{api}/models", token=token)
+        assert found["total"] == 22
+        by_hand = [one for one in found["items"] if one["source"] is None]
+        assert len(by_hand) == 4
+        assert not ask("/api/v2/dags/continuous_deployment", token=token)["is_paused"]
+        assert not ask("/api/v2/dags/model_deploy", token=token)["is_paused"]
+
+
+@contextmanager
+def looking(demo_home: Path) -> Iterator[str]:
+    """The address at which `make look` has Airflow answer."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "demo.look", str(demo_home), str(free_port())],
+        env={**as_a_newcomer(), "PYTHONPATH": str(DAGS), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        said = ""
+        for line in process.stdout:
+            said += line
+            if found := re.search(r"(http://\S+)/plugin/models", line):
+                yield found[1]
+                break
+        else:
+            pytest.fail(said)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0, said
 
 
 def test_the_example_dags_can_be_imported_and_nothing_beside_them_is_parsed(

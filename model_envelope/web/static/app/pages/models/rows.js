@@ -28,11 +28,17 @@ export function columnsOf({columns, chosen, choose, pick, full, deploy}) {
         disabled=${full && !chosen.includes(id)} onChange=${() => choose(id)}
         aria-label=${`Choose ${name || "model"} ${short(id)}`} />`,
     },
-    {key: "model", label: "Model", rowHeader: true, render: (row) => html`<${ModelName} model=${row} />`},
+    {
+      key: "model",
+      label: "Model",
+      rowHeader: true,
+      className: "me-tight",
+      render: (row) => html`<${ModelName} model=${row} />`,
+    },
     {
       key: "tags",
       label: "Tags",
-      className: "me-wide-cell",
+      className: "me-tags-cell",
       render: ({tags}) => html`<${Tags} tags=${tags} without=${["canonical_name"]} onPick=${pick} />`,
     },
     {
