@@ -1,9 +1,10 @@
-"""Airflow's web server below a path, with users of each role: no scheduler, nothing runs."""
+"""Airflow's web server on PostgreSQL below a path, with users of each role: nothing runs."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from tests.conftest import free_port
 
 if TYPE_CHECKING:
     from model_envelope.client.client import Client
+    from tests.conftest import PostgresServer
 
 BELOW = "/teams/models"
 OURS = {"X-Model-Envelope": "1"}
@@ -36,7 +38,13 @@ class WebServer:
 
     url: str
     models: Client
+    settings: dict[str, str]
     tokens: dict[str, str] = field(default_factory=dict)
+
+    def add_dag(self, file: Path) -> None:
+        """Have it know the DAGs of one more file."""
+        shutil.copy(file, self.settings["AIRFLOW__CORE__DAGS_FOLDER"])
+        airflow("dags", "reserialize", **self.settings)
 
     def ask(
         self,
@@ -71,21 +79,52 @@ class WebServer:
         return self.tokens[role]
 
 
+def airflow(*command: str, **settings: str) -> None:
+    """Run a command of Airflow to its end."""
+    whole = [sys.executable, "-m", "airflow", *command]
+    subprocess.run(whole, env=os.environ | settings, check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.fixture(scope="session")
+def airflow_template(postgres_server: PostgresServer) -> str:
+    """The name of a PostgreSQL database with Airflow's schema, to copy."""
+    name = postgres_server.create_database()
+    airflow("db", "migrate", **_database(postgres_server.url(name)))
+    return name
+
+
+def _database(url: str) -> dict[str, str]:
+    return {
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url,
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": url.replace("psycopg", "psycopg_async"),
+    }
+
+
 @pytest.fixture(scope="module")
-def server(airflow_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
+def server(
+    postgres_server: PostgresServer,
+    airflow_template: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[WebServer]:
     """With the simple auth manager."""
     folder = tmp_path_factory.mktemp("web")
+    dags = folder / "dags"
+    dags.mkdir()
     passwords = {name: f"{role}-word" for role, name in USERS.items()}
     (folder / "passwords.json").write_text(json.dumps(passwords))
+    database = postgres_server.create_database(airflow_template)
     settings = {
-        "AIRFLOW_HOME": str(airflow_database),
+        "AIRFLOW_HOME": str(folder),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(
             f"{name}:{role}" for role, name in USERS.items()
         ),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(folder / "passwords.json"),
+        **_database(postgres_server.url(database)),
     }
     with web_server(folder, settings) as found:
         yield found
+    postgres_server.drop_database(database)
 
 
 @contextmanager
@@ -116,7 +155,7 @@ def web_server(folder: Path, further: dict[str, str]) -> Iterator[WebServer]:
             start_new_session=True,
         )
     try:
-        found = WebServer(url + BELOW, client)
+        found = WebServer(url + BELOW, client, settings)
         _until_it_answers(found, process, log)
         yield found
     finally:

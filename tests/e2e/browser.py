@@ -42,6 +42,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+UNDISTURBED = Path(__file__).parent / "chromium_undisturbed.py"
 AXE = files("axe_playwright_python").joinpath("axe.min.js")
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
@@ -87,15 +88,21 @@ class Visitor:
         self.page.locator("main h1").first.wait_for(state="attached")
         return self.page
 
+    def signed_in(self, token: str) -> Visitor:
+        """As who has logged in to Airflow: its form gives this cookie."""
+        self._context.add_cookies([{"name": "_token", "value": token, "url": self.url}])
+        return self
+
     def offline(self, off: bool) -> None:
         """Cut this browser off, or let it back."""
         self._context.set_offline(off)
 
-    def accessible(self) -> None:
-        """Fails if axe finds anything serious."""
+    def accessible(self, within: str = "html") -> None:
+        """Fails if axe finds anything serious in what a CSS selector finds."""
         self.page.evaluate(AXE.read_text())
         options = {"runOnly": {"type": "tag", "values": RULES}}
-        found = self.page.evaluate("(options) => axe.run(document, options)", options)
+        asked = [within, options]
+        found = self.page.evaluate("([within, options]) => axe.run(within, options)", asked)
         serious = [
             f"{one['id']} ({one['impact']}): {one['help']}\n    "
             + "\n    ".join(node["html"][:200] for node in one["nodes"][:5])
@@ -103,6 +110,38 @@ class Visitor:
             if one["impact"] in ("serious", "critical")
         ]
         assert not serious, "\n".join(serious)
+
+    def too_wide(self, within: str = "html") -> list[str]:
+        """What stands out of what a CSS selector finds, so that it would have to be scrolled."""
+        found: list[str] = self.page.evaluate(
+            """(within) => {
+                const box = document.querySelector(within);
+                const {right} = box.getBoundingClientRect();
+                const out = (one) => one.getBoundingClientRect().right > right + 1;
+                if (box.scrollWidth <= box.clientWidth) return [];
+                return [...box.querySelectorAll("*")].filter(out)
+                    .map((one) => one.outerHTML.slice(0, 120));
+            }""",
+            within,
+        )
+        return found
+
+    def tab_to(self, name: str, most: int = 80) -> None:
+        """Press Tab until something of that name has the focus, and the reader can see that."""
+        named = """() => {
+            const it = document.activeElement;
+            const label = it.labels?.[0]?.innerText ?? it.ariaLabel ?? it.innerText ?? "";
+            return [label.trim(), it.matches(":focus-visible")];
+        }"""
+        passed = []
+        for _ in range(most):
+            self.page.keyboard.press("Tab")
+            label, seen = self.page.evaluate(named)
+            if label == name:
+                assert seen, f"Nobody sees that {name!r} has the focus"
+                return
+            passed.append(label)
+        raise AssertionError(f"Tab does not lead to {name!r}, only to {passed}")
 
     def close(self) -> None:
         """Fails if anything went wrong that was not expected."""
@@ -122,7 +161,9 @@ def chromium() -> Iterator[Browser]:
         message = "There is no browser: apt-get install chromium"
         pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        browser = playwright.chromium.launch(
+            executable_path=UNDISTURBED, args=list(FLAGS), env={**os.environ, "CHROMIUM": str(path)}
+        )
         yield browser
         browser.close()
 

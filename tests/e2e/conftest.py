@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from tests.conftest import free_port
-from tests.e2e.airflow_web import server  # noqa: F401 - a fixture
+from tests.e2e.airflow_web import airflow_template, server  # noqa: F401 - fixtures
 from tests.e2e.browser import chromium, visit  # noqa: F401 - fixtures of the pages' tests
 
 if TYPE_CHECKING:

@@ -47,6 +47,12 @@ def address(tmp_path: Path, client: Client) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture
+def visit(address: str, visit: Visit) -> Visit:
+    """Closes its pages before their server ends: they might be asking something."""
+    return visit
+
+
 def ltv(url: str) -> float:
     """What a service says of a customer who spent 100."""
     answer = httpx.post(f"{url}/predict", json=[{"orders": 1, "spend": 100.0}], timeout=30)

@@ -79,7 +79,6 @@ class Preview:
         url: of the service as it is, if it is.
         schema_changes: how functions and their columns differ from those that run now.
         warnings: what somebody should know before.
-        conf: of the run of the DAG that does it.
     """
 
     envelope: ModelRow
@@ -88,7 +87,6 @@ class Preview:
     url: str | None
     schema_changes: Changes
     warnings: Sequence[str]
-    conf: Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -165,14 +163,6 @@ def preview_deployment(client: ClientOf, wanted: Wanted) -> Preview:
         url=service.url if service else None,
         schema_changes=schema,
         warnings=[*warnings, *_warnings(envelope.record, running, schema, rule)],
-        conf={
-            "action": "deploy",
-            "service": wanted.service,
-            "envelope": envelope.id,
-            "target": wanted.target,
-            "options": wanted.options or {},
-            "reason": wanted.reason,
-        },
     )
 
 

@@ -16,7 +16,6 @@ from model_envelope.tag_query import parse
 from model_envelope.web.access import Acting, ClientOf
 from model_envelope.web.api.deployments import Reason
 from model_envelope.web.parameters import BODY, RuleName
-from model_envelope.web.problems import NotHere
 from model_envelope.web.routing import router
 from model_envelope.web.shapes.rules import (
     Decided,
@@ -52,16 +51,6 @@ class RuleChange:
 
     spec: dict[str, Any]
     base_revision: int = 0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Restoring:
-    """Which revision a rule is to say again; `base_revision` is what it is now."""
-
-    __pydantic_config__ = BODY
-
-    revision: int
-    base_revision: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,17 +137,6 @@ def put_rule(client: Acting, rule: RuleName, change: RuleChange) -> RuleState:
     """Make a rule, or change what it says, unless somebody else has changed it meanwhile."""
     read = _read(client, {**change.spec, "name": rule})
     return _put(client, read, change.base_revision)
-
-
-@changes.post("/rules/{rule}/restore")
-def restore_rule(client: Acting, rule: RuleName, restoring: Restoring) -> RuleState:
-    """Have a rule say again what it said at a revision."""
-    history = client.store.rule_history(rule)
-    found = next((one for one in history if one.revision == restoring.revision), None)
-    if found is None:
-        raise NotHere(f"Rule {rule!r} never had a revision {restoring.revision}.")
-    spec = {**found.spec, "name": rule, "service": found.service}
-    return _put(client, _read(client, spec), restoring.base_revision)
 
 
 @changes.post("/rules/{rule}/pause")

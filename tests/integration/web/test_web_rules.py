@@ -30,10 +30,8 @@ def test_a_rule_is_made_changed_and_taken_away(get: Any, send: Any, store: Store
     assert store.get_rule("best").spec["when"] == "stage == 'test'"
     assert send("POST", "rules/best/pause", {"reason": "holidays"})["pause_reason"] == "holidays"
     assert not send("POST", "rules/best/resume", {})["paused"]
-    restored = send("POST", "rules/best/restore", {"revision": 1, "base_revision": 2})
-    assert (restored["revision"], restored["when"]) == (3, "stage == 'prod'")
-    assert send("POST", "rules/best/restore", {"revision": 9, "base_revision": 3}, 404)
-    assert send("POST", "rules/best/restore", {"revision": 1, "base_revision": 2}, 409)
+    again = send("PUT", "rules/best", {"spec": SPEC, "base_revision": 2})
+    assert (again["revision"], again["when"]) == (3, "stage == 'prod'")
     assert send("DELETE", "rules/best")["removed"]
     assert get("rules") == {"items": []}
     history = get("rules/best/history")["items"]

@@ -119,14 +119,6 @@ def test_a_preview_tells_what_deploying_would_do(
     assert first["action"] == "deploy"
     assert first["envelope"]["id"] == new.id
     assert first["replaces"] is None
-    assert first["conf"] == {
-        "action": "deploy",
-        "service": "ltv",
-        "envelope": new.id,
-        "target": None,
-        "options": {"replicas": 2},
-        "reason": "",
-    }
     store.put_rule("best", "ltv", {"when": "stage == 'prod'"})
     lived(store, new.id)
     same = send("POST", "deployments/preview", {"envelope": new.id, "service": "ltv"})

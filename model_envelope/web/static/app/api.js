@@ -82,6 +82,16 @@ export async function airflow(method, path, body, signal) {
   return bodyOf(await ask(url, {method, headers, signal, body: json(body)}));
 }
 
+/**
+ * Whether Airflow still has a run: that of a deleted DAG is gone. Asked as a list, because what
+ * is not there would be an error in the browser's console.
+ */
+export async function airflowHas({dag_id: dag, run_id: run}, signal) {
+  const asked = new URLSearchParams({dag_id_prefix_pattern: dag, run_id_prefix_pattern: run, order_by: "run_id"});
+  const {dag_runs: found} = await airflow("GET", `dags/~/dagRuns?${asked}`, undefined, signal);
+  return found.some((one) => one.dag_id === dag && one.dag_run_id === run);
+}
+
 /** Keep the token of a server that stands alone, for as long as this tab is open. */
 export function keepToken(token) {
   sessionStorage.setItem(TOKEN, token);

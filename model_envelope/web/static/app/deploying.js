@@ -7,6 +7,7 @@ import {address, airflow, get, send} from "./api.js";
 
 /**
  * @typedef {Object} Begun
+ * @property {"deploy"|"rollback"|"undeploy"} action
  * @property {string} service
  * @property {{dag_id: string, run_id: string}|null} run what Airflow does for it; null alone
  * @property {number} generation of the service's wish that this is; 0 where a run of a DAG makes it
@@ -23,12 +24,12 @@ export async function begin(session, wish) {
   const {action, service, ...rest} = wish;
   const before = await newestDeployment(service);
   if (session.mode === "airflow") {
-    return {service, before, generation: 0, run: await beginRun(session.deploy_dag, wish)};
+    return {action, service, before, generation: 0, run: await beginRun(session.deploy_dag, wish)};
   }
   const {generation} = action === "deploy"
     ? await send("POST", "deployments", {service, ...rest})
     : await send("POST", ["services", service, action], {reason: wish.reason ?? ""});
-  return {service, before, generation, run: null};
+  return {action, service, before, generation, run: null};
 }
 
 async function newestDeployment(service) {
@@ -44,9 +45,17 @@ async function beginRun(dag, wish) {
 }
 
 /** Why somebody may not deploy, for who looks at a disabled button; empty if they may. */
-export function whyNot({mode, may, deploy_dag: dag}) {
-  if (may.deploy) return "";
+export function whyNotDeploy(session) {
+  if (session.mode === "airflow" && !session.deploy_dag) {
+    return "Airflow has no DAG model_deploy, which does this: put dags/model_deploy.py into its DAGs folder.";
+  }
+  return whyNotChange(session);
+}
+
+/** Why somebody may not change rules; empty if they may. */
+export function whyNotChange({mode, may}) {
+  if (may.change) return "";
   return mode === "airflow"
-    ? `You need the permission to trigger the DAG ${dag}, and it has to be there.`
+    ? "You need the permission to trigger the DAG model_deploy."
     : "These pages are read-only: start them with --token to change something.";
 }

@@ -59,7 +59,7 @@ function alternativesOf(clause, key) {
 
 const STRING = "'(?:[^'\\\\]|\\\\.)*'";
 
-export const hasClause = (query, clause) => clausesOf(query).includes(clause);
+const hasClause = (query, clause) => clausesOf(query).includes(clause);
 
 /** What stands between the `and`s of the top level. */
 export function clausesOf(query) {

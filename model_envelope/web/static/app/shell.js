@@ -1,4 +1,4 @@
-/** What is around every page: navigation, who looks, keys, and the state of the store. */
+/** What is around every page: navigation, who looks, and keys. */
 
 import {Suspense, html, useEffect, useLocation, useMemo, useState} from "./host.js";
 import {useData} from "./data.js";
@@ -44,21 +44,13 @@ export function Frame({base, inAirflow, path = "", children}) {
     <${Place.Provider} value=${place}>
       <div className="me">
         ${session.data
-          ? html`<${Session.Provider} value=${session.data}>
-              <${Store} store=${session.data.store} onRetry=${session.reload} />${children}
-            <//>`
+          ? html`<${Session.Provider} value=${session.data}>${children}<//>`
           : session.problem
             ? html`<main className="me-page">
                 <${ProblemBox} problem=${session.problem} onRetry=${session.reload} /></main>`
             : html`<div aria-busy="true" className="me-page">${session.slow && html`<${Skeleton} />`}</div>`}
       </div>
     <//>`;
-}
-
-function Store({store, onRetry}) {
-  if (!store || store.ok) return null;
-  return html`<${ProblemBox} onRetry=${onRetry}
-    problem=${{status: 503, message: store.message, hint: store.next_step}} />`;
 }
 
 function Navigation({current, path}) {

@@ -2,7 +2,7 @@
 
 import {html, useState} from "../host.js";
 import {useData} from "../data.js";
-import {whyNot} from "../deploying.js";
+import {whyNotDeploy} from "../deploying.js";
 import {short} from "../format.js";
 import {useGo, useSession, useUrl} from "../state.js";
 import {Badge} from "../parts/badge.js";
@@ -73,7 +73,7 @@ function Heading({model, title}) {
 function Actions({model}) {
   const [deploying, setDeploying] = useState(false);
   const go = useGo();
-  const refused = whyNot(useSession()) || (model.archived && "An archived model is not deployed.");
+  const refused = whyNotDeploy(useSession()) || (model.archived && "An archived model is not deployed.");
   const compare = (other) => go("dashboard", {view: "models", m: [other, model.id], baseline: other});
   return html`
     <${CompareWith} id=${model.id} label="Compare with…" onPick=${compare} />

@@ -3,7 +3,7 @@
 import {html, useEffect, useState} from "../host.js";
 import {send} from "../api.js";
 import {useAction, useData} from "../data.js";
-import {whyNot} from "../deploying.js";
+import {whyNotChange} from "../deploying.js";
 import {usePreview} from "../preview.js";
 import {useGo, useSession, useUrl} from "../state.js";
 import {State} from "../parts/badge.js";
@@ -39,7 +39,7 @@ function KnownRule({name}) {
   const rules = useData("rules");
   const [asking, setAsking] = useState(null);
   const [draft, setDraft] = useState(null);
-  const refused = whyNot(useSession());
+  const refused = whyNotChange(useSession());
   const rule = rules.data?.items.find((one) => one.name === name);
   const act = (action, label, danger) => html`<button type="button" className=${`me-button ${danger ? "me-danger" : ""}`}
     disabled=${Boolean(refused)} title=${refused} onClick=${() => setAsking(action)}>${label}</button>`;
@@ -51,12 +51,12 @@ function KnownRule({name}) {
       ${rule.paused ? act("resume", "Resume") : act("pause", "Pause")}${act("remove", "Remove", true)}`}
       heading=${html`<span className="me-row">${name}${rule?.paused && html`<${State} state="paused" />`}</span>`}>
     <${Loaded} of=${rules}>${() => (rule ? html`
-      ${rule.paused && html`<p className="me-note me-warn">Paused${rule.pause_reason && `: ${rule.pause_reason}`}.
+      ${rule.paused && html`<p className="me-note me-warn">Paused${rule.pause_reason && `: ${rule.pause_reason.replace(/\.$/, "")}`}.
         What runs goes on until it is resumed.</p>`}
       <${Editor} key=${`${rule.revision} ${draft?.revision}`} rule=${rule} draft=${draft ?? rule}
         revision=${rule.revision} onSaved=${changed} />` : html`<p className="me-note">There is no rule ${name} in force.</p>`)}
     <//>
-    <${History} key=${rule?.revision} name=${name} rule=${rule} onDraft=${setDraft} />
+    <${History} key=${rule?.at} name=${name} rule=${rule} onDraft=${setDraft} />
     ${asking && html`<${Asking} action=${asking} rule=${rule} onClose=${() => setAsking(null)} onDone=${changed} />`}
   <//>`;
 }
@@ -64,7 +64,7 @@ function KnownRule({name}) {
 /** `draft` is what it begins with; `rule` what is in force, null for a new one. */
 function Editor({rule, draft, revision, isNew = false, onSaved}) {
   const session = useSession();
-  const refused = whyNot(session);
+  const refused = whyNotChange(session);
   const [form, setForm] = useState(() => formOf(said(draft)));
   const {spec, wrong: noJson} = specOf(form);
   const begun = form.name && form.when && form.service;
@@ -149,7 +149,7 @@ function Asking({action, rule, onClose, onDone}) {
       <button type="button" className=${`me-button ${action === "remove" ? "me-danger" : "me-primary"}`}
         disabled=${acting.busy} onClick=${act}>${title}</button>`}>
     <p>${does}</p>
-    ${wantsReason && html`<${Field} label="Why">${(control) => html`<input ...${control} className="me-input" autoFocus
+    ${wantsReason && html`<${Field} label="Why">${(control) => html`<input ...${control} className="me-input"
       value=${reason} onChange=${(event) => setReason(event.target.value)} />`}<//>`}
     ${acting.problem && html`<${ProblemBox} problem=${acting.problem} />`}
   <//>`;

@@ -2,7 +2,7 @@
 
 import {html} from "../host.js";
 import {useData} from "../data.js";
-import {whyNot} from "../deploying.js";
+import {whyNotChange} from "../deploying.js";
 import {short} from "../format.js";
 import {useGo, useSession} from "../state.js";
 import {Badge, State} from "../parts/badge.js";
@@ -16,7 +16,7 @@ import {TEMPLATES} from "./rules/templates.js";
 
 export default function Rules() {
   const rules = useData("rules", {}, {every: 15});
-  const refused = whyNot(useSession());
+  const refused = whyNotChange(useSession());
   const go = useGo();
   return html`<${Page} title="Rules" actions=${html`<button type="button" className="me-button me-primary"
       disabled=${Boolean(refused)} title=${refused} onClick=${() => go(["rules", "+"])}>New rule</button>`}>

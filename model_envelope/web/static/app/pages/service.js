@@ -2,7 +2,7 @@
 
 import {html, useState} from "../host.js";
 import {useData} from "../data.js";
-import {whyNot} from "../deploying.js";
+import {whyNotDeploy} from "../deploying.js";
 import {short} from "../format.js";
 import {useSession} from "../state.js";
 import {State} from "../parts/badge.js";
@@ -33,7 +33,7 @@ export default function Service({params: {name}}) {
 }
 
 function Actions({service, onAct}) {
-  const refused = whyNot(useSession());
+  const refused = whyNotDeploy(useSession());
   const nothingBefore = !service.previous_envelope && "Nothing ran before.";
   const idle = !service.live && !service.desired.envelope && "It runs nothing.";
   return html`
@@ -47,9 +47,10 @@ function Facts({service: {url, live, desired, rule, target, previous_envelope: p
   const waits = desired.envelope && desired.envelope !== live?.envelope;
   return html`<dl className="me-facts">
     <dt>URL</dt><dd><${ServiceUrl} url=${url} /></dd>
-    <dt>Runs</dt><dd><${LiveModel} live=${live} />${live && html` since <${Time} at=${live.since} />, by ${live.by}`}</dd>
-    ${waits && html`<dt>Wanted</dt><dd><${Link} to=${["m", desired.envelope]}>${short(desired.envelope)}<//>
-      by ${desired.by}${desired.reason && `: ${desired.reason}`}</dd>`}
+    <dt>Runs</dt><dd><p><${LiveModel} live=${live} />${live && html` since <${Time} at=${live.since} />,
+      by ${live.by}`}${!waits && desired.reason && `: ${desired.reason}`}</p></dd>
+    ${waits && html`<dt>Wanted</dt><dd><p><${Link} to=${["m", desired.envelope]}>${short(desired.envelope)}<//>
+      by ${desired.by}${desired.reason && `: ${desired.reason}`}</p></dd>`}
     ${previous && html`<dt>Ran before</dt><dd><${Link} to=${["m", previous]}><code>${short(previous)}</code><//></dd>`}
     <dt>Decided by</dt><dd><${RuledBy} rule=${rule} pinned=${desired.pinned} /></dd>
     <dt>Where</dt><dd>${target.kind}${Object.keys(target.options ?? {}).length > 0

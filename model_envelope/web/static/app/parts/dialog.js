@@ -15,6 +15,8 @@ export function Dialog({open, title, onClose, footer, wide = false, children}) {
     if (!open || !dialog) return undefined;
     const before = document.activeElement;
     dialog.showModal();
+    // React's autoFocus comes before the dialog can be seen, and is lost.
+    dialog.querySelector(".me-dialog-body :is(input, select, textarea)")?.focus();
     return () => {
       dialog.close();
       // Our own elements may be gone by now, and then nothing can be focused.

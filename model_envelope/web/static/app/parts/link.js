@@ -18,7 +18,7 @@ export function RunLink({run, children}) {
   const {dag_id, run_id, task_id, map_index} = run;
   const parts = ["dags", dag_id, "runs", run_id];
   if (task_id) parts.push("tasks", task_id);
-  if (task_id && map_index >= 0) parts.push("mapped", String(map_index));
+  if (task_id && Number.isInteger(map_index) && map_index >= 0) parts.push("mapped", String(map_index));
   const label = children ?? `${dag_id}${task_id ? ` / ${task_id}` : ""}`;
   const {inAirflow} = useContext(Place);
   if (!inAirflow) return html`<span title=${run_id}>${label}</span>`;

@@ -44,7 +44,7 @@ export function ActionDialog({action, service, onClose, onEnd}) {
       ? html`<${Following} begun=${doing.done} onEnd=${onEnd} />`
       : html`<p>${words.does(service)}</p>
         <${Field} label="Why" hint="For the ledger, and for who looks at it tomorrow.">
-          ${(control) => html`<input ...${control} className="me-input" value=${reason} autoFocus
+          ${(control) => html`<input ...${control} className="me-input" value=${reason}
             onChange=${(event) => setReason(event.target.value)} />`}
         <//>
         ${doing.problem && html`<${ProblemBox} problem=${doing.problem} />`}`}

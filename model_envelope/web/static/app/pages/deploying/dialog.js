@@ -2,7 +2,7 @@
 
 import {html, useMemo, useState} from "../../host.js";
 import {useAction, useData} from "../../data.js";
-import {begin, whyNot} from "../../deploying.js";
+import {begin, whyNotDeploy} from "../../deploying.js";
 import {short} from "../../format.js";
 import {usePreview} from "../../preview.js";
 import {useSession} from "../../state.js";
@@ -25,7 +25,7 @@ export function DeployDialog({envelope, onClose}) {
   const preview = usePreview("deployments/preview", wish.problem ? null : wish.body);
   const [deploy, doing] = useAction(() => begin(session, {action: "deploy", ...wish.body}));
   const set = (name) => (value) => setForm((was) => ({...was, [name]: value}));
-  const refused = whyNot(session);
+  const refused = whyNotDeploy(session);
   const ready = preview.of && preview.data && !refused && !doing.busy;
   const title = `Deploy ${envelope.name || "model"} ${short(envelope.id)}`;
   if (doing.done) {
@@ -53,7 +53,7 @@ function Form({form, set, services, known, targets, problem}) {
   return html`
     <${Field} label="Service" error=${form.service ? wrong("service") : undefined}
         hint=${known ? `Runs ${known.live ? short(known.live.envelope) : "nothing"} now.` : "Its name is part of its URL."}>
-      ${(control) => html`<input ...${control} className="me-input" list="me-services" autoFocus
+      ${(control) => html`<input ...${control} className="me-input" list="me-services"
         value=${form.service} placeholder="ltv-us" spellCheck=${false} autoComplete="off"
         onChange=${typed("service")} />`}
     <//>

@@ -1,10 +1,10 @@
 /** What a model is, in a few lines. */
 
-import {html, useState} from "../../host.js";
-import {send} from "../../api.js";
+import {html, useContext, useEffect, useState} from "../../host.js";
+import {airflowHas, send} from "../../api.js";
 import {useAction} from "../../data.js";
 import {bytes, short} from "../../format.js";
-import {useSession} from "../../state.js";
+import {Place, useSession} from "../../state.js";
 import {Badge} from "../../parts/badge.js";
 import {CopyButton} from "../../parts/copy.js";
 import {Snippet} from "../../parts/empty.js";
@@ -31,8 +31,7 @@ export function Overview({model, onChange}) {
         <dt>Id</dt><dd className="me-row"><code>${model.id}</code>
           <${CopyButton} text=${model.id} label="Copy the id" /></dd>
         <dt>Saved</dt><dd><${Time} at=${model.created_at} exact /> by ${model.by}</dd>
-        <dt>Saved by task</dt><dd><${RunLink} run=${model.source} />${model.source
-          && html`<br /><span className="me-muted me-small">${model.source.run_id}</span>`}</dd>
+        <dt>Saved by task</dt><dd><${Source} run=${model.source} /></dd>
         <dt>Code</dt><dd>${from.git_commit
           ? html`<code>${from.git_commit.slice(0, 12)}</code>${from.git_dirty && " with uncommitted changes"}`
           : html`<span className="me-muted">not in a git repository</span>`}</dd>
@@ -61,6 +60,23 @@ model.predict(frame)`} />
       <${Archiving} model=${model} onChange=${onChange} />
     </div>
   </div>`;
+}
+
+/** The task that saved a model, as a link while Airflow has its run. */
+function Source({run}) {
+  const {inAirflow} = useContext(Place);
+  const [gone, setGone] = useState(false);
+  useEffect(() => {
+    if (!inAirflow || !run) return undefined;
+    const aborting = new AbortController();
+    // Without an answer the link stays: Airflow says itself what it leads to.
+    airflowHas(run, aborting.signal).then((there) => setGone(!there), () => {});
+    return () => aborting.abort();
+  }, [inAirflow, run?.dag_id, run?.run_id]);
+  if (!run) return html`<${RunLink} run=${null} />`;
+  return html`${gone ? `${run.dag_id} / ${run.task_id}` : html`<${RunLink} run=${run} />`}
+    <br /><span className="me-muted me-small">${run.run_id}${gone
+      && ". Airflow has this run no more, or you may not see it: its DAG may have been deleted."}</span>`;
 }
 
 function Description({model, onChange}) {
