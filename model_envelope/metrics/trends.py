@@ -16,6 +16,9 @@ NO_TAG = "(no tag)"
 MAX_POINTS = 20_000
 """What a browser draws in about a second."""
 
+MAX_DOTS = 2_000
+"""Models with a point each, before they hide one another."""
+
 MAX_LINES = 40
 MAX_NAMED = 10
 MAX_SERIES = 200
@@ -55,7 +58,8 @@ def plot_points(
         split: a tag column: one series for each of its values, and `(no tag)`.
         mode: `lines` draws each value, `band` the median of each series and, for up to
             four series, the range from the first to the third quartile. `auto` takes
-            lines unless there are more than 20,000 points or 40 lines.
+            lines unless there are more than 20,000 points, 40 lines or, with a point for
+            each, 2,000 models.
 
     Raises:
         InvalidInput: nothing is left to draw, a column is missing, or it is too much.
@@ -79,8 +83,10 @@ def plot_points(
 
 
 def _is_much(series: pd.DataFrame, x: X) -> bool:
+    if x == "saved_at":
+        return len(series) > MAX_DOTS
     lines = len(series[["envelope_id", "series"]].drop_duplicates())
-    return len(series) > MAX_POINTS or (x != "saved_at" and lines > MAX_LINES)
+    return len(series) > MAX_POINTS or lines > MAX_LINES
 
 
 def _check_size(n_points: int, n_series: int, band: bool) -> None:

@@ -16,6 +16,7 @@ from model_envelope.metrics.charts import Chart
 from model_envelope.metrics.trends import (
     BUCKETS,
     MAX_BANDS,
+    MAX_DOTS,
     MAX_LINES,
     MAX_NAMED,
     MAX_POINTS,
@@ -256,10 +257,11 @@ class _Drawing:
         """Why quartiles are drawn where nobody asked for them."""
         if self.asked.mode != "auto":
             return ""
-        if self.counts.finite > MAX_POINTS:
-            return f"more than {MAX_POINTS:,} points"
-        lines = sum(map(len, self.counts.models.values()))
-        if self.asked.x != "saved_at" and lines > MAX_LINES:
+        counts, by_model = self.counts, self.asked.x == "saved_at"
+        most = MAX_DOTS if by_model else MAX_POINTS
+        if counts.finite > most:
+            return f"more than {most:,} points"
+        if not by_model and sum(map(len, counts.models.values())) > MAX_LINES:
             return f"more than {MAX_LINES} lines"
         return ""
 

@@ -27,7 +27,7 @@ from sqlalchemy import create_engine, text
 
 import model_envelope as me
 from model_envelope import metrics
-from model_envelope.client.dashboard import compare_metrics
+from model_envelope.client.dashboard import compare_metrics, time_series
 from model_envelope.envelope import EnvelopeRecord, Manifest
 from model_envelope.names import new_id
 from model_envelope.store.opening import open_store
@@ -193,6 +193,20 @@ def test_over_steps_and_time_few_models_have_lines(get: Any, store: Store, save:
     since = (NOW + timedelta(days=1, hours=1)).isoformat()
     late = get("viz/time_series", metric="loss", x="at", **{"from": since})
     assert late["meta"]["points_total"] == 6
+
+
+def test_many_models_with_a_point_each_become_medians(
+    get: Any, models: list[EnvelopeRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"metric": "auc", "split": "region"}
+    assert get("viz/time_series", **asked)["meta"]["mode"] == "lines"
+    monkeypatch.setattr(time_series, "MAX_DOTS", 5)
+    drawn = get("viz/time_series", **asked)
+    check(drawn)
+    assert (drawn["meta"]["mode"], drawn["meta"]["used"]) == ("band", 9)
+    assert drawn["meta"]["reason"] == "more than 5 points"
+    assert sum(drawn["data"]["columns"]["count"]) == 9
+    assert get("viz/time_series", mode="lines", **asked)["meta"]["mode"] == "lines"
 
 
 def test_a_vector_is_drawn_by_its_projections(get: Any, store: Store, save: Save) -> None:

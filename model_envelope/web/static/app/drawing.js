@@ -77,7 +77,8 @@ function themed(element) {
   return {
     background: null,
     font,
-    mark: {color: CATEGORIES[dark ? "dark" : "light"][0]},
+    // A canvas has no place for words on each mark; the chart has a description, and a table.
+    mark: {color: CATEGORIES[dark ? "dark" : "light"][0], aria: false},
     arc: {stroke: colour("--me-bg")},
     rule: {color: muted},
     text: {color: fg},
