@@ -42,6 +42,6 @@ def refuse_netlink(call: int) -> None:
     system.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0)
 
 
-if platform.machine() in SOCKET:
+if sys.platform == "linux" and platform.machine() in SOCKET:
     refuse_netlink(SOCKET[platform.machine()])
 os.execv(os.environ["CHROMIUM"], [os.environ["CHROMIUM"], *sys.argv[1:]])  # noqa: S606

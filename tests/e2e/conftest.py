@@ -1,4 +1,4 @@
-"""A real Airflow on SQLite: its database and DAGs for `dag.test()`, and all of it standalone."""
+"""A real Airflow: its database and DAGs for `dag.test()` on SQLite, all of it on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -26,10 +26,14 @@ if TYPE_CHECKING:
     from airflow.sdk import DAG
 
     from model_envelope.client.client import Client
+    from tests.conftest import PostgresServer
 
 DAGS = Path(__file__).parent / "dags"
 SHIPPED = Path(__file__).parents[2] / "dags"
 PASSWORD = {"password": "for-tests-only"}
+USERS = {"admin": "admin", "ada": "user"}
+"""Users of the standalone Airflow, and their roles."""
+
 T = TypeVar("T")
 
 
@@ -91,17 +95,28 @@ def standalone_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clie
 
 
 @pytest.fixture(scope="module")
+def airflow_path() -> str:
+    """The path that the standalone Airflow is served below."""
+    return ""
+
+
+@pytest.fixture(scope="module")
 def standalone_airflow(
-    tmp_path_factory: pytest.TempPathFactory, standalone_models: Client
+    tmp_path_factory: pytest.TempPathFactory,
+    standalone_models: Client,
+    postgres_server: PostgresServer,
+    airflow_path: str,
 ) -> Iterator[StandaloneAirflow]:
     """A whole Airflow in processes of its own, healthy, with the tests' DAGs and ours to deploy."""
     folder = Path(standalone_models.artifacts.address).parent
     dags = shutil.copytree(DAGS, folder / "dags")
     for name in ("continuous_deployment.py", "model_deploy.py"):
         shutil.copy(SHIPPED / name, dags)
+    database = postgres_server.create_database()
     airflow = StandaloneAirflow(
         tmp_path_factory.mktemp("airflow") / "home",
         dags,
+        postgres_server.url(database),
         {
             "MODEL_ENVELOPE_HOME": str(folder / "home"),
             "MODEL_ENVELOPE_CACHE": str(folder / "cache"),
@@ -109,6 +124,7 @@ def standalone_airflow(
             "MODEL_ENVELOPE_POLL_SECONDS": "1",
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         },
+        below=airflow_path,
     )
     extra = {"store": f"sqlite:///{folder}/store.sqlite", "artifacts": str(folder / "artifacts")}
     connection = {
@@ -122,25 +138,37 @@ def standalone_airflow(
         yield airflow
     finally:
         airflow.stop()
+        postgres_server.drop_database(database)
 
 
 class StandaloneAirflow:
-    """API server, scheduler, DAG processor and triggerer on SQLite and free ports.
+    """API server, scheduler, DAG processor and triggerer on PostgreSQL and free ports.
 
     Args:
         home: AIRFLOW_HOME, an empty folder.
         dags: a folder of DAGs, which is copied.
+        database: the URL of an empty database.
         environment: further variables, such as connections.
+        below: the path of its URL.
     """
 
-    def __init__(self, home: Path, dags: Path, environment: dict[str, str]) -> None:
+    def __init__(
+        self,
+        home: Path,
+        dags: Path,
+        database: str,
+        environment: dict[str, str],
+        *,
+        below: str = "",
+    ) -> None:
         self.home = home
         self.log = home / "standalone.log"
         shutil.copytree(dags, home / "dags", ignore=shutil.ignore_patterns("__pycache__"))
-        (home / "passwords.json").write_text(json.dumps({"admin": PASSWORD["password"]}))
+        passwords = dict.fromkeys(USERS, PASSWORD["password"])
+        (home / "passwords.json").write_text(json.dumps(passwords))
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._variables = self._environment(environment)
+        self.url = f"http://127.0.0.1:{self.port}{below}"
+        self._variables = self._environment(database, environment)
         self._process = self._start("standalone")
         self._later: list[subprocess.Popen[bytes]] = []
 
@@ -164,7 +192,7 @@ class StandaloneAirflow:
         """Start another one in its place."""
         self._later.append(self._start("triggerer"))
 
-    def _environment(self, further: dict[str, str]) -> dict[str, str]:
+    def _environment(self, database: str, further: dict[str, str]) -> dict[str, str]:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW_")}
         bin_folder = Path(sys.executable).parent
         return {
@@ -174,7 +202,13 @@ class StandaloneAirflow:
             "AIRFLOW__CORE__DAGS_FOLDER": str(self.home / "dags"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__PARALLELISM": "2",
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": database.replace(
+                "psycopg", "psycopg_async"
+            ),
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(
+                f"{user}:{role}" for user, role in USERS.items()
+            ),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.home / "passwords.json"),
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "AIRFLOW__API__HOST": "127.0.0.1",
@@ -198,14 +232,18 @@ class StandaloneAirflow:
         """What a route answers."""
         headers = {"Content-Type": "application/json"}
         if not anonymous:
-            answer = self.read("/auth/token", {"username": "admin", **PASSWORD}, anonymous=True)
-            headers["Authorization"] = f"Bearer {json.loads(answer)['access_token']}"
+            headers["Authorization"] = f"Bearer {self.token()}"
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(  # noqa: S310
             self.url + path, data=data, headers=headers, method=method
         )
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
             return str(answer.read(), "utf-8")
+
+    def token(self, user: str = "admin") -> str:
+        """What a user shows."""
+        answer = self.read("/auth/token", {"username": user, **PASSWORD}, anonymous=True)
+        return str(json.loads(answer)["access_token"])
 
     def until(self, what: str, found: Callable[[], T | None], seconds: float = 480) -> T:
         """Ask until there is an answer; fails with the end of the log."""
