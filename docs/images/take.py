@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 HERE = Path(__file__).parent
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-SIZE = ViewportSize(width=1280, height=800)
+SIZE = ViewportSize(width=1440, height=900)
 PORT = 8877
 
 PAGES = {
@@ -77,7 +77,7 @@ def visit(browser: Browser, url: str, password: str, scheme: Literal["light", "d
 def picture(page: Page, url: str, name: str) -> None:
     """One page, once nothing more is asked and every chart is drawn."""
     page.goto(url)
-    page.locator("main h1").first.wait_for()
+    page.locator("main :is(h1, h2)").first.wait_for()
     page.wait_for_load_state("networkidle")
     take(page, name)
 
@@ -99,10 +99,10 @@ def deploying(page: Page) -> None:
 def run(page: Page, url: str) -> None:
     """What a DAG run of Airflow has saved."""
     page.goto(url)
-    page.get_by_role("link", name="client_ltv_train").last.click()
-    page.get_by_role("link", name="Envelopes").click()
-    page.locator("main h1, main h2").first.wait_for()
-    take(page, "dag-run")
+    task = page.get_by_role("link", name="client_ltv_train").last
+    href = task.get_attribute("href") or ""
+    host = url.partition("/plugin")[0]
+    picture(page, f"{host}{href.partition('/tasks/')[0]}/plugin/envelopes", "dag-run")
 
 
 @contextmanager

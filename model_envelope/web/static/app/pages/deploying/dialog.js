@@ -98,10 +98,13 @@ function Preview({preview, asked}) {
 
 function SchemaChanges({changes}) {
   if (!changes) return null;
+  const {added, removed, changed} = {added: {}, removed: {}, changed: {}, ...changes};
+  // Of a function that comes or goes, its columns are not told one by one.
+  const alone = (group, name) => !Object.keys(group).some((other) => name.startsWith(`${other}.`));
   const told = [
-    ...Object.entries(changes.added ?? {}).map(([name, type]) => `${name} is new (${type})`),
-    ...Object.keys(changes.removed ?? {}).map((name) => `${name} is gone`),
-    ...Object.entries(changes.changed ?? {}).map(([name, [was, is]]) => `${name} was ${was}, is ${is}`),
+    ...Object.entries(added).filter(([name]) => alone(added, name)).map(([name, type]) => `${name} is new (${type})`),
+    ...Object.keys(removed).filter((name) => alone(removed, name)).map((name) => `${name} is gone`),
+    ...Object.entries(changed).map(([name, [was, is]]) => `${name} was ${was}, is ${is}`),
   ];
   if (!told.length) return null;
   return html`<div><p>Its schema differs:</p>
