@@ -7,7 +7,9 @@ from typing import Any
 Spec = dict[str, Any]
 
 WHOLE = {"format": ",d", "labelExpr": "datum.value % 1 ? '' : datum.label"}
-"""Axes and legends of whole numbers. Few of them would have ticks in between."""
+"""Axes and legends of whole numbers: of a few, the places between them have no label."""
+
+_NOT_BETWEEN = {"condition": {"test": "datum.value % 1", "value": 0}, "value": 1}
 
 
 def chart(description: str, *, mark: str | Spec, **encoding: Spec | list[Spec]) -> Spec:
@@ -57,8 +59,9 @@ def nominal(field: str, **more: Any) -> Spec:
 
 
 def whole(field: str, **more: Any) -> Spec:
-    """The channel of whole numbers: nothing is written between them, and no `1.0`."""
-    return quantitative(field, axis=WHOLE, **more)
+    """The channel of whole numbers: nothing stands between them, and no `1.0`."""
+    axis = {**WHOLE, "gridOpacity": _NOT_BETWEEN, "tickOpacity": _NOT_BETWEEN}
+    return quantitative(field, axis=axis, **more)
 
 
 def share(field: str, title: str) -> Spec:

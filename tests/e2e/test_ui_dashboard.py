@@ -199,7 +199,6 @@ def test_every_number_is_what_the_database_counts(
 def test_what_a_series_shows_does_not_depend_on_others(visit: Visit, address: str) -> None:
     page = visit(address).go("/dashboard?metric=rmse&split=region&mode=band")
     drawn(page)
-    wait_for_colour(page, UK)
     page.get_by_role("button", name="Table").click()
     rows = page.get_by_role("region", name="rmse").get_by_role("table").locator("tbody tr")
     of_us = rows.filter(has_text="US")
@@ -213,6 +212,7 @@ def test_what_a_series_shows_does_not_depend_on_others(visit: Visit, address: st
     expect(page.get_by_role("status").filter(has_text="11 of 12 models")).to_be_visible()
     page.reload()
     expect(page.get_by_text("Series (1/3)")).to_be_visible()
+    page.get_by_label("Show", exact=True).select_option("lines")
     drawn(page)
     # Nor does its colour.
     wait_for_colour(page, US)

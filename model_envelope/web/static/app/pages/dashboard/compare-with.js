@@ -25,7 +25,7 @@ export function CompareWith({id, label, without = [id], onPick}) {
   return html`<${Menu} label=${label}>
     ${offered.map((one) => html`<button key=${`${one.why} ${one.service}`} type="button" onClick=${() => onPick(one.id)}>
       ${one.why === "live" ? `Live in ${one.service}` : WORDS[one.why]}
-      <span className="me-muted"> · ${date(one.created_at)} · ${short(one.id)}</span></button>`)}
+      <br /><span className="me-muted me-small">${date(one.created_at)} · ${short(one.id)}</span></button>`)}
     ${others.data && !offered.length && html`<p className="me-muted">There is no other of its name to suggest.</p>`}
     ${others.problem && html`<${ProblemBox} problem=${others.problem} onRetry=${others.reload} />`}
     <${Link} to="" params=${{q}}>Choose in the table of models<//>
